@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+.PHONY: help all deps deps-vm demo test test-unit test-vm bench coverage install uninstall clean
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+help: ## this list
+	@echo 'sluice: TCP of unmodified programs over AF_XDP, inside the process. Targets:'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo 'Switches: V=1 shows commands; SAN=address|thread builds into build-SAN; CC, CFLAGS, LDFLAGS, WERROR=;'
+	@echo '          PREFIX (/usr/local) and DESTDIR for install; QUICK=1 for a short bench; ONLY=WORD: tests whose path has WORD.'
+
+# ---- switches --------------------------------------------------------------------------------------------
+
+V ?= 0
+SAN ?=
+COVERAGE ?=
+WERROR ?= -Werror
+PREFIX ?= /usr/local
+DESTDIR ?=
+CC ?= gcc
+CLANG ?= clang
+AR ?= ar
+CFLAGS ?= -O2 -g
+PKG_CONFIG ?= pkg-config
+BPFTOOL ?= $(shell PATH="$$PATH:/usr/sbin:/sbin" command -v bpftool)
+VERSION := 0.1.0
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-7s %s\n'
+endif
+
+B := build
+ifneq ($(SAN),)
+ifeq ($(filter $(SAN),address thread),)
+$(error SAN=$(SAN) is not known; it is address or thread)
+endif
+B := build-$(SAN)
+SANFLAGS_address := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+SANFLAGS_thread := -fsanitize=thread
+SANFLAGS := $(SANFLAGS_$(SAN))
+endif
+ifeq ($(COVERAGE),1)
+B := build-coverage
+SANFLAGS += --coverage
+endif
+
+MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
+ALL_CFLAGS := -std=gnu11 -Wall -Wextra $(WERROR) -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers -fPIC -fvisibility=hidden -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -DSLUICE_MULTIARCH='"$(MULTIARCH)"' \
+	-I$(B) $(SANFLAGS) $(CFLAGS)
+LIBS := -lxdp -lbpf -lurcu-bp -lurcu-cds -lurcu-common -lmnl -lunwind -lpthread
+
+# ---- what is built ---------------------------------------------------------------------------------------
+
+obj = $(patsubst %.c,$(B)/%.o,$(1))
+STACK_O := $(call obj,$(wildcard stack/core/*.c stack/sched/*.c stack/ipv4/*.c))
+NETDEV_O := $(call obj,$(filter-out %.bpf.c,$(wildcard netdev/*.c)))
+PROGRAMS_C := shim/launcher.c shim/sluicectl.c
+SHIM_O := $(call obj,$(filter-out $(PROGRAMS_C),$(wildcard shim/*.c)))
+# What the two programs use of the library: the option list and the form of the shared statistics.
+LAUNCHER_O := $(call obj,$(wildcard shim/launcher.c shim/config.c))
+CTL_O := $(call obj,$(wildcard shim/sluicectl.c shim/config.c))
+TESTLIB_O := $(call obj,$(wildcard tests/lib/*.c))
+TEST_C := $(wildcard tests/unit/*_test.c tests/tcp/*_test.c tests/sim/*_test.c)
+TESTS := $(patsubst %.c,$(B)/%,$(TEST_C))
+BENCH := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
+
+all: $(B)/libsluice.so $(B)/sluice $(B)/sluicectl ## build/libsluice.so, build/sluice, build/sluicectl
+
+$(B)/libstack.a: $(STACK_O)
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $(STACK_O)
+
+$(B)/libnetdev.a: $(NETDEV_O)
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $(NETDEV_O)
+
+# The version script: exactly the intercepted symbols, from the list that also makes the wrappers.
+$(B)/sluice.map: shim/intercept.def tests/check/exports.sh
+	$(say) GEN $@
+	@mkdir -p $(@D)
+	$(Q)tests/check/exports.sh --map > $@
+
+# -z initfirst: a library that the program needs may make sockets in its constructor, before ours otherwise.
+$(B)/libsluice.so: $(SHIM_O) $(NETDEV_O) $(B)/libstack.a $(B)/sluice.map
+	$(say) LINK $@
+	$(Q)$(CC) -shared $(SANFLAGS) $(LDFLAGS) -Wl,-z,initfirst -Wl,-z,defs,-z,relro,-z,now -Wl,--exclude-libs,ALL \
+	    -Wl,--version-script=$(B)/sluice.map -Wl,-soname,libsluice.so -o $@ \
+	    $(SHIM_O) $(NETDEV_O) $(B)/libstack.a $(LIBS)
+
+$(B)/sluice: $(LAUNCHER_O)
+	$(say) LINK $@
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LAUNCHER_LIBS)
+
+$(B)/sluicectl: $(CTL_O)
+	$(say) LINK $@
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ -lmnl
+
+$(B)/%.o: %.c
+	$(say) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The steering program, and the header that carries it into the library.
+$(B)/steer.bpf.o: netdev/steer.bpf.c
+	$(say) BPF $<
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) -O2 -g -Wall $(WERROR) -target bpf -I/usr/include/$(MULTIARCH) -MMD -MP -c -o $@ $<
+
+$(B)/steer.skel.h: $(B)/steer.bpf.o
+	$(say) GEN $@
+	$(Q)$(BPFTOOL) gen skeleton $< > $@
+
+$(NETDEV_O): | $(B)/steer.skel.h
+
+# ---- tests -----------------------------------------------------------------------------------------------
+
+$(B)/libtest.a: $(TESTLIB_O)
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $(TESTLIB_O)
+
+# One Criterion program for each file. The group twice: the test library and the stack use each other's symbols.
+# A test of a shim file names that object as a further prerequisite (the shim as a whole would intercept the
+# test program's own calls).
+$(B)/tests/%_test: $(B)/tests/%_test.o $(B)/libtest.a $(B)/libnetdev.a $(B)/libstack.a
+	$(say) LINK $@
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+	    -lcriterion $(LIBS) -lm
+
+$(B)/tests/unit/config_test: $(call obj,$(wildcard shim/config.c))
+
+test-unit: $(TESTS) ## the tests that need neither root nor a network
+	$(Q)BUILD=$(B) SAN=$(SAN) tests/run.sh --no-app $(ONLY)
+
+test: deps ## everything that CI runs (root): unit tests, segment scripts, structure checks, real programs
+	$(Q)$(MAKE) --no-print-directory test-build
+	$(Q)BUILD=$(B) SAN=$(SAN) tests/run.sh $(ONLY)
+
+.PHONY: test-build
+test-build: all $(TESTS) $(BENCH)
+
+demo: deps ## a file down and a file up with an unmodified curl over AF_XDP (root)
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)BUILD=$(B) SAN=$(SAN) tests/app/demo.sh
+
+test-vm: deps-vm ## the demo's transfers in a virtual machine whose driver does zero-copy (root; downloads a kernel)
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)BUILD=$(B) tests/vm/run.sh
+
+bench: deps ## the kernel and sluice side by side (root); QUICK=1: a short run
+	$(Q)$(MAKE) --no-print-directory all bench-build
+	$(Q)BUILD=$(B) QUICK=$(QUICK) bench/run.sh
+
+.PHONY: bench-build
+bench-build: $(BENCH)
+
+$(B)/bench/%: $(B)/bench/%.o
+	$(say) LINK $@
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $< -lpthread
+
+coverage: deps ## line coverage of the tests that need no root, into build-coverage/
+	$(Q)$(MAKE) --no-print-directory COVERAGE=1 test-unit
+	$(Q)cd build-coverage && find stack netdev shim -name '*.gcda' 2>/dev/null | while read -r f; do \
+	    gcov -n -o "$$(dirname "$$f")" "$$f" 2>/dev/null | grep -A1 "^File '\(stack\|netdev\|shim\)/.*\.c'"; \
+	done | awk '/^File/ { f = $$2 } /^Lines/ { sub(/.*:/, "", $$2); printf "%8s  %s\n", $$2, f; }' | sort -k2
+
+# ---- packages --------------------------------------------------------------------------------------------
+
+PACKAGES := gcc libc6-dev make clang llvm pkg-config libxdp-dev libbpf-dev bpftool liburcu-dev libunwind-dev libmnl-dev \
+	libcriterion-dev iproute2 ethtool nftables nginx-light curl wget python3 git openssl ca-certificates \
+	netcat-openbsd iperf3 redis-server redis-tools tshark procps util-linux coreutils binutils sudo
+PACKAGES_VM := $(PACKAGES) qemu-system-x86 busybox-static xz-utils
+
+deps: ## install what is missing from Debian's archive (root; does nothing when all is there)
+	$(Q).ci/deps $(PACKAGES)
+
+deps-vm: ## the same for test-vm
+	$(Q).ci/deps $(PACKAGES_VM)
+
+# ---- install ---------------------------------------------------------------------------------------------
+
+install: all ## libsluice.so to PREFIX/lib, sluice and sluicectl to PREFIX/bin
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(B)/libsluice.so $(DESTDIR)$(PREFIX)/lib/libsluice.so
+	install -m 755 $(B)/sluice $(B)/sluicectl $(DESTDIR)$(PREFIX)/bin/
+	printf 'prefix=%s\nlibdir=$${prefix}/lib\n\nName: sluice\nDescription: %s\nVersion: %s\nLibs:\n' \
+	    '$(PREFIX)' 'TCP over AF_XDP for unmodified programs; $${libdir}/libsluice.so is for LD_PRELOAD' '$(VERSION)' \
+	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/sluice.pc
+
+uninstall: ## what install put there
+	rm -f $(DESTDIR)$(PREFIX)/lib/libsluice.so $(DESTDIR)$(PREFIX)/lib/pkgconfig/sluice.pc \
+	    $(DESTDIR)$(PREFIX)/bin/sluice $(DESTDIR)$(PREFIX)/bin/sluicectl
+
+clean: ## remove build*/
+	rm -rf build build-address build-thread build-coverage
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SLUICE_NETDEV_LINK_H
+#define SLUICE_NETDEV_LINK_H
+/* The memory link: a pair of devices in two nets joined by a wire in memory, with rate, delay, queue,
+ * loss and the rest as inputs. Deterministic from its seed and the nets' clock; single-threaded. */
+
+#include "../stack/core/netdevice.h"
+
+struct link_config { /* zero: a perfect wire with no delay */
+    u64 rate_bps;        /* bits per second, 0: infinite */
+    u64 delay_ns;        /* one way */
+    u32 queue_packets;   /* 0: 1000 */
+    u32 loss_ppm, dup_ppm, reorder_ppm, corrupt_ppm;
+    u32 burst_enter_ppm, burst_exit_ppm; /* Gilbert-Elliott: in the bad state everything is lost */
+    u64 reorder_delay_ns;
+    u64 seed;
+    u32 mtu;             /* 0: 1500 */
+    u32 features;        /* NETIF_F_* that both ends advertise */
+};
+struct memlink;
+/* Role: make a link with one device in each net, named name, MACs and ifindex given out by order.
+ * clock of both nets must be the same. Addresses are the caller's to add. NULL without memory. */
+struct memlink *memlink_create(struct net *a, struct net *b, const char *name, const struct link_config *cfg);
+struct net_device *memlink_dev(struct memlink *l, int end);
+/* Change at run time; down: everything in flight is lost, and so is all that is sent. */
+void memlink_config(struct memlink *l, const struct link_config *cfg);
+void memlink_set_up(struct memlink *l, bool up);
+/* A tap that sees every frame put on the wire (end: the sender), before loss. */
+void memlink_set_tap(struct memlink *l, void (*tap)(void *arg, int end, const struct sk_buff *skb, u64 now), void *arg);
+/* When the next frame is due at either end: absolute ns, UINT64_MAX: none. */
+u64 memlink_next(struct memlink *l);
+/* Deliver to `end` what is due at now (the receiving net's net_now). Returns frames delivered. Called by
+ * the device's ndo_poll too. */
+int memlink_poll(struct memlink *l, int end);
+void memlink_destroy(struct memlink *l);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SLUICE_IPV4_TCP_INPUT_H
+#define SLUICE_IPV4_TCP_INPUT_H
+/* What the files of the receive side share: tcp_input.c (state machine), tcp_ack.c (ACK clock),
+ * tcp_sack.c (scoreboard), tcp_loss.c (recovery state machine), tcp_rcvqueue.c (receive queues, ACK policy). */
+
+#include "tcp.h"
+
+/* What tcp_ack() found out about one ACK. */
+#define FLAG_DATA 0x01              /* incoming frame contained data */
+#define FLAG_WIN_UPDATE 0x02        /* incoming ACK was a window update */
+#define FLAG_DATA_ACKED 0x04        /* this ACK acknowledged new data */
+#define FLAG_RETRANS_DATA_ACKED 0x08
+#define FLAG_SYN_ACKED 0x10
+#define FLAG_DATA_SACKED 0x20       /* new SACK */
+#define FLAG_ECE 0x40               /* ECE in this ACK */
+#define FLAG_LOST_RETRANS 0x80      /* this ACK marks some retransmission lost */
+#define FLAG_SLOWPATH 0x100
+#define FLAG_ORIG_SACK_ACKED 0x200  /* never retransmitted data are (s)acked */
+#define FLAG_SND_UNA_ADVANCED 0x400
+#define FLAG_DSACKING_ACK 0x800     /* SACK blocks contained D-SACK info */
+#define FLAG_SET_XMIT_TIMER 0x1000  /* re-arm RTO or TLP */
+#define FLAG_SACK_RENEGING 0x2000   /* snd_una advanced to a sacked seq */
+#define FLAG_UPDATE_TS_RECENT 0x4000
+#define FLAG_NO_CHALLENGE_ACK 0x8000
+#define FLAG_ACK_MAYBE_DELAYED 0x10000
+#define FLAG_DSACK_TLP 0x20000
+#define FLAG_ACKED (FLAG_DATA_ACKED | FLAG_SYN_ACKED)
+#define FLAG_NOT_DUP (FLAG_DATA | FLAG_WIN_UPDATE | FLAG_ACKED)
+#define FLAG_CA_ALERT (FLAG_DATA_SACKED | FLAG_ECE | FLAG_DSACKING_ACK)
+#define FLAG_FORWARD_PROGRESS (FLAG_ACKED | FLAG_DATA_SACKED)
+
+#define REXMIT_NONE 0
+#define REXMIT_LOST 1 /* retransmit packets marked lost */
+#define REXMIT_NEW 2  /* F-RTO: new data before loss recovery */
+
+struct tcp_sacktag_state {
+    u64 first_sackt, last_sackt; /* us: send time of the first/last packet newly sacked */
+    u32 reord;
+    u32 sack_delivered;
+    int flag;
+    unsigned int mss_now;
+    struct rate_sample *rate;
+};
+
+/* tcp_ack.c. tcp_ack: >0 acceptable, 0 old duplicate, <0: -(drop reason), not acceptable. */
+int tcp_ack(struct sock *sk, const struct sk_buff *skb, int flag);
+void tcp_ack_update_rtt_synack(struct sock *sk, u64 synack_us);
+void tcp_rtt_estimator(struct sock *sk, long mrtt_us);
+void tcp_update_pacing_rate(struct sock *sk);
+void tcp_replace_ts_recent(struct tcp_sock *tp, u32 seq);
+void tcp_ecn_rcv_synack(struct tcp_sock *tp, const struct tcphdr *th);
+void tcp_ack_probe(struct sock *sk);
+
+/* tcp_sack.c */
+int tcp_sacktag_write_queue(struct sock *sk, const struct sk_buff *ack_skb, u32 prior_snd_una,
+                            struct tcp_sacktag_state *state);
+void tcp_check_sack_reordering(struct sock *sk, u32 low_seq, int ts);
+void tcp_add_reno_sack(struct sock *sk, int num_dupack, bool ece_ack);
+void tcp_remove_reno_sacks(struct sock *sk, int acked, bool ece_ack);
+void tcp_reset_reno_sack(struct tcp_sock *tp);
+static inline u32 tcp_highest_sack_seq_of(const struct tcp_sock *tp)
+{
+    if (!tp->sacked_out)
+        return tp->snd_una;
+    return tp->highest_sack ? TCP_SKB_CB(tp->highest_sack)->seq : tp->snd_nxt;
+}
+
+/* tcp_loss.c */
+void tcp_fastretrans_alert(struct sock *sk, u32 prior_snd_una, int num_dupack, int *ack_flag, int *rexmit);
+void tcp_process_tlp_ack(struct sock *sk, u32 ack, int flag);
+void tcp_cong_control(struct sock *sk, u32 ack, u32 acked_sacked, int flag, const struct rate_sample *rs);
+void tcp_cwnd_reduction(struct sock *sk, int newly_acked_sacked, int newly_lost, int flag);
+void tcp_xmit_recovery(struct sock *sk, int rexmit);
+void tcp_init_undo(struct tcp_sock *tp);
+bool tcp_check_sack_reneging(struct sock *sk, int *ack_flag);
+void tcp_try_undo_spurious_syn(struct sock *sk);
+bool tcp_tsopt_ecr_before(const struct tcp_sock *tp, u32 when);
+
+/* tcp_rcvqueue.c */
+void tcp_data_queue(struct sock *sk, struct sk_buff *skb); /* takes skb over */
+int tcp_queue_rcv(struct sock *sk, struct sk_buff *skb, bool *fragstolen);
+void tcp_event_data_recv(struct sock *sk, struct sk_buff *skb);
+void tcp_ack_snd_check(struct sock *sk);
+void __tcp_ack_snd_check(struct sock *sk, int ofo_possible);
+void tcp_rcv_rtt_measure_ts(struct sock *sk, const struct sk_buff *skb);
+void tcp_send_dupack(struct sock *sk, const struct sk_buff *skb);
+void tcp_drop_reason(struct sock *sk, struct sk_buff *skb, enum skb_drop_reason reason);
+bool tcp_in_quickack_mode(struct sock *sk);
+void tcp_ecn_check_ce(struct sock *sk, const struct sk_buff *skb);
+void tcp_ecn_accept_cwr(struct sock *sk, const struct sk_buff *skb);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SLUICE_IPV4_TCP_OUTPUT_H
+#define SLUICE_IPV4_TCP_OUTPUT_H
+/* What the files of the sending side share: tcp_output.c (write_xmit, transmit), tcp_options.c (option
+ * writing), tcp_mss.c (MSS, MTU probing, receive window), tcp_fragment.c (splitting and joining),
+ * tcp_retransmit.c (retransmission, TLP), tcp_control.c (SYN, FIN, RST, ACK, probes), tcp_tsq.c (small queues,
+ * pacing), tcp_sendmsg.c, tcp.c. All under the socket lock. */
+
+#include "tcp.h"
+
+/* ---- tcp_options.c ------------------------------------------------------------------------------------ */
+
+enum { OPTION_SACK_ADVERTISE = 1, OPTION_TS = 2, OPTION_WSCALE = 4 };
+struct tcp_out_options {
+    u16 options;        /* OPTION_* */
+    u16 mss;            /* 0: no MSS option */
+    u8 ws;              /* window scale, 0-14 */
+    u8 num_sack_blocks; /* D-SACK included */
+    u32 tsval, tsecr;
+};
+/* Decide which options a segment carries; return their length, a multiple of 4. skb NULL: for the size only. */
+unsigned int tcp_syn_options(struct sock *sk, const struct sk_buff *skb, struct tcp_out_options *opts);
+unsigned int tcp_synack_options(const struct sock *sk, const struct request_sock *req, u16 mss,
+                                const struct sk_buff *skb, struct tcp_out_options *opts);
+unsigned int tcp_established_options(struct sock *sk, const struct sk_buff *skb, struct tcp_out_options *opts);
+/* Write them behind th. tp NULL: a SYN-ACK without a full socket (no SACK blocks). */
+void tcp_options_write(struct tcphdr *th, struct tcp_sock *tp, const struct tcp_out_options *opts);
+
+/* ---- tcp_mss.c ------------------------------------------------------------------------------------------ */
+
+/* The MSS that the route allows us to advertise (RTAX_ADVMSS or from the MTU). */
+u32 tcp_dst_advmss(const struct dst_entry *dst);
+u16 tcp_advertise_mss(struct sock *sk);
+/* The window field of the next segment; records what was offered. */
+u16 tcp_select_window(struct sock *sk);
+/* Send a packetisation-layer probe (RFC 4821): 1 sent, 0 wait for more data, -1 not now. */
+int tcp_mtu_probe(struct sock *sk);
+
+/* ---- tcp_fragment.c --------------------------------------------------------------------------------------- */
+
+/* Set pcount and gso_size for this MSS. Returns pcount. */
+int tcp_set_skb_tso_segs(struct sk_buff *skb, unsigned int mss_now);
+/* A sent sk_buff now counts decr packets fewer: put the counters right. */
+void tcp_adjust_pcount(struct sock *sk, const struct sk_buff *skb, int decr);
+/* Split an unsent GSO sk_buff for the window. 0 or -ENOMEM. */
+int tso_fragment(struct sock *sk, struct sk_buff *skb, unsigned int len, unsigned int mss_now);
+/* Fill a lone retransmission up with its successors (RFC 9293 3.8.1 permits repacketisation). */
+void tcp_retrans_try_collapse(struct sock *sk, struct sk_buff *to, int space);
+/* Append all of from's payload to `to`, emptying from. False: does not fit, nothing changed. */
+bool tcp_skb_append(struct sk_buff *to, struct sk_buff *from);
+
+/* ---- tcp_output.c -------------------------------------------------------------------------------------------- */
+
+void tcp_event_new_data_sent(struct sock *sk, struct sk_buff *skb);
+u32 tcp_tso_segs(struct sock *sk, unsigned int mss_now);
+bool tcp_snd_wnd_test(const struct tcp_sock *tp, const struct sk_buff *skb, unsigned int cur_mss);
+static inline bool tcp_urg_mode(const struct tcp_sock *tp) { return tp->snd_una != tp->snd_up; }
+static inline bool tcp_skb_is_last(const struct sock *sk, const struct sk_buff *skb)
+{
+    return skb->next == (const struct sk_buff *)&sk->sk_write_queue;
+}
+static inline bool tcp_in_states(const struct sock *sk, u32 states) { return TCPF(sk->sk_state) & states; }
+
+/* ---- tcp_control.c ----------------------------------------------------------------------------------------------- */
+
+/* Make skb a segment without data: flags, sequence, one packet. */
+void tcp_init_nondata_skb(struct sk_buff *skb, u32 seq, u8 flags);
+
+/* ---- tcp_tsq.c ------------------------------------------------------------------------------------------------------ */
+
+/* Is a clone of it still with the qdisc or the device? Then it must not be sent again now; the completion
+ * will call tcp_tsq_write(). */
+bool skb_still_in_host_queue(struct sock *sk, const struct sk_buff *skb);
+/* Does the socket have enough below TCP already? True: stop; the completion goes on. */
+bool tcp_small_queue_check(struct sock *sk, const struct sk_buff *skb, unsigned int factor);
+/* net->tsq_drain */
+void tcp_tsq_drain(struct net *net);
+static inline bool tcp_tsq_test(const struct tcp_sock *tp, int bit)
+{
+    return __atomic_load_n(&tp->tsq_flags, __ATOMIC_RELAXED) >> bit & 1;
+}
+
+/* ---- tcp.c ------------------------------------------------------------------------------------------------------------ */
+
+/* Charge size bytes whatever the limits say: for what must be sent to make progress (FIN, first sk_buff). */
+void sk_forced_mem_schedule(struct sock *sk, int size);
+static inline void sk_wmem_queued_add(struct sock *sk, int val) { WRITE_ONCE(sk->sk_wmem_queued, sk->sk_wmem_queued + val); }
+bool tcp_under_memory_pressure(const struct sock *sk);
+void tcp_clear_xmit_timers(struct sock *sk);
+/* A MSG_ZEROCOPY send was copied: tell the error queue (tcp_errqueue.c). */
+void tcp_zerocopy_complete(struct sock *sk);
+ssize_t tcp_recv_error(struct sock *sk, struct sk_msghdr *msg, size_t len);
+
+/* ---- ECN (RFC 3168) ------------------------------------------------------------------------------------------------------ */
+
+static inline bool tcp_ca_needs_ecn(const struct sock *sk)
+{
+    return inet_csk(sk)->icsk_ca_ops && inet_csk(sk)->icsk_ca_ops->needs_ecn;
+}
+static inline void INET_ECN_xmit(struct sock *sk) { inet_sk(sk)->tos |= INET_ECN_ECT_0; }
+static inline void INET_ECN_dontxmit(struct sock *sk) { inet_sk(sk)->tos &= (u8)~INET_ECN_MASK; }
+
+#endif
