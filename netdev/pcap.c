@@ -240,7 +240,8 @@ static u32 pcap_block(const struct pcap_dev *pd, u8 *buf, const u8 *hdr, u32 hea
     n += pcap_put32(buf + n, (u32)ts);
     n += pcap_put32(buf + n, len);
     n += pcap_put32(buf + n, len);
-    memcpy(buf + n, hdr, head);
+    if (head)
+        memcpy(buf + n, hdr, head);
     if (skb_copy_bits(skb, 0, buf + n + head, skb->len))
         return 0;
     if (skb->ip_summed == CHECKSUM_PARTIAL || (pd->dev.features & NETIF_F_NOWIRE))

@@ -23,6 +23,7 @@ extern char **environ;
 #define KEPT_VARS 48
 static char *kept[KEPT_VARS]; /* copies made at load: the program may overwrite its environment */
 static int nkept;
+static bool kept_preload; /* LD_PRELOAD is among them and names the library */
 static char kept_text[8192];
 
 static bool is_ours(const char *var) { return !strncmp(var, "LD_PRELOAD=", 11) || !strncmp(var, "SLUICE_", 7); }
@@ -35,6 +36,7 @@ __attribute__((constructor)) static void keep_vars(int argc, char **argv, char *
         if (!is_ours(*e) || nkept == KEPT_VARS || used + len > sizeof(kept_text))
             continue;
         memcpy(kept_text + used, *e, len);
+        kept_preload |= **e == 'L' && strstr(*e, "sluice");
         kept[nkept++] = kept_text + used;
         used += len;
     }
@@ -44,7 +46,7 @@ __attribute__((constructor)) static void keep_vars(int argc, char **argv, char *
  * made on purpose. */
 static bool env_is_stripped(char *const *envp)
 {
-    if (!nkept || strncmp(kept[0], "LD_PRELOAD=", 11 * (nkept == 1)))
+    if (!kept_preload)
         return false; /* we are here by other means, e.g. ld.so.preload */
     for (char *const *e = envp; e && *e; e++)
         if (is_ours(*e))

@@ -93,12 +93,12 @@ void shim_at_exit(const char *why)
         handover_orphans_at_exit();
         if (failed || any_orphan())
             close_in_stack();
-        char path[OPTION_PATH_MAX + 16];
-        if (sluice_config.stats[0] && !config_expand_path(sluice_config.stats, path, sizeof(path))) {
-            int rc = stats_write_file(path);
-            if (rc)
-                shim_warn("the statistics could not be written to %s: %s", path, strerror(-rc));
-        }
+    }
+    char path[OPTION_PATH_MAX + 16];
+    if (sluice_config.stats[0] && stats_worth_writing() && !config_expand_path(sluice_config.stats, path, sizeof(path))) {
+        int rc = stats_write_file(path);
+        if (rc)
+            shim_warn("the statistics could not be written to %s: %s", path, strerror(-rc));
     }
     SHIM_LEAVE(); /* no handler of the program's any more */
     errno = saved;

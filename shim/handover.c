@@ -18,6 +18,7 @@
 #include "../stack/ipv4/tcp_handover.h"
 #include "fork.h"
 #include "runtime.h"
+#include "stats.h"
 #include <arpa/inet.h>
 #include <linux/tcp.h>
 
@@ -250,6 +251,7 @@ static int move_connection(struct file *f, struct sock *sk, int fd, bool orphan,
     NET_INC_STATS(net, SLUICE_MIB_HANDOVERS);
     if (!orphan) {
         twin_set_nonblock(fd, file_nonblock(f));
+        stats_kernel_socket(f, reason);
         file_to_kernel(f, FILE_HANDED); /* 6 */
         fork_file_handed(f, true);
     }

@@ -9,9 +9,13 @@
  * stack runs; failure costs only sluicectl. 0 or -errno. */
 int stats_start(void);
 void stats_forget_in_child(void);
-/* Role: remember why a socket was left to the kernel: a sentence, counted; f->... is not touched. peer and
- * local may be NULL. Also counts SLUICE_MIB_FALLBACKS when the stack runs. */
+/* Role: count a socket that is left to the kernel, by the sentence that says why. */
 void stats_fallback(const char *why);
+/* Role: why the kernel serves this socket from now on (a fallback, a hand-over), for `sluicectl ss`. Call it
+ * before file_to_kernel(): it takes the socket's inode by one of its descriptors. */
+void stats_kernel_socket(struct file *f, const char *why);
+/* Has this process anything to tell at its end? */
+bool stats_worth_writing(void);
 /* Write the JSON of SLUICE_STATS to that path. 0 or -errno. */
 int stats_write_file(const char *path);
 

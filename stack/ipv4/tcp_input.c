@@ -408,9 +408,9 @@ static void tcp_new_space(struct sock *sk)
 /* A writer waits for room and there is some: wake it. */
 void tcp_check_space(struct sock *sk)
 {
-    if (sk->sk_socket && (__atomic_load_n(&sk->sk_socket->flags, __ATOMIC_SEQ_CST) & (1ul << SOCK_NOSPACE))) {
+    if (sk->sk_socket && (__atomic_load_n(&sk->sk_socket->flags, __ATOMIC_SEQ_CST) & (unsigned long)SOCK_NOSPACE)) {
         tcp_new_space(sk);
-        if (!(__atomic_load_n(&sk->sk_socket->flags, __ATOMIC_SEQ_CST) & (1ul << SOCK_NOSPACE)))
+        if (!(__atomic_load_n(&sk->sk_socket->flags, __ATOMIC_SEQ_CST) & (unsigned long)SOCK_NOSPACE))
             tcp_chrono_stop(sk, TCP_CHRONO_SNDBUF_LIMITED);
     }
 }
