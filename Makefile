@@ -60,11 +60,11 @@ LIBS := -lxdp -lbpf -lurcu-bp -lurcu-cds -lurcu-common -lmnl -lunwind -lpthread
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 STACK_O := $(call obj,$(wildcard stack/core/*.c stack/sched/*.c stack/ipv4/*.c))
 NETDEV_O := $(call obj,$(filter-out %.bpf.c,$(wildcard netdev/*.c)))
-PROGRAMS_C := shim/launcher.c shim/sluicectl.c
+PROGRAMS_C := shim/launcher.c shim/sluicectl.c shim/doctor.c
 SHIM_O := $(call obj,$(filter-out $(PROGRAMS_C),$(wildcard shim/*.c)))
-# What the two programs use of the library: the option list and the form of the shared statistics.
+# The two programs and what they share with the library: the option list.
 LAUNCHER_O := $(call obj,$(wildcard shim/launcher.c shim/config.c))
-CTL_O := $(call obj,$(wildcard shim/sluicectl.c shim/config.c))
+CTL_O := $(call obj,$(wildcard shim/sluicectl.c shim/doctor.c shim/firewall.c))
 TESTLIB_O := $(call obj,$(wildcard tests/lib/*.c))
 TEST_C := $(wildcard tests/unit/*_test.c tests/tcp/*_test.c tests/sim/*_test.c)
 TESTS := $(patsubst %.c,$(B)/%,$(TEST_C))

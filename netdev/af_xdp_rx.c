@@ -148,7 +148,7 @@ static int rx_queue(struct xsk_queue *q, int budget)
     u64 bytes = 0;
 
     while (frames < budget) {
-        u32 idx, i, n = xsk_ring_cons__peek(&q->rx, min(RX_BATCH, (u32)(budget - frames)), &idx);
+        u32 idx = 0, i, n = xsk_ring_cons__peek(&q->rx, min(RX_BATCH, (u32)(budget - frames)), &idx);
 
         if (!n)
             break;

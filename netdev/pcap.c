@@ -12,12 +12,15 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define PCAP_SHB 0x0a0d0d0au
 #define PCAP_IDB 1u
 #define PCAP_EPB 6u
+#define PCAP_FILLER 0x80000f11u /* of the range for local use: readers skip it */
 #define PCAP_MAGIC 0x1a2b3c4du
 #define PCAP_OPT_END 0
 #define PCAP_SHB_USERAPPL 4
@@ -31,13 +34,19 @@
 #define PCAP_MAX_PACKET (GSO_MAX_SIZE + 256)
 #define PCAP_BUF (PCAP_EPB_HEAD + PCAP_MAX_PACKET + 4 + PCAP_EPB_TAIL)
 
+#define PCAP_WINDOW (1u << 20)
+#define PCAP_FILLER_MIN 12u
+
 enum { PCAP_INBOUND = 1, PCAP_OUTBOUND = 2 };
 
 struct pcap_file {
     int fd;
     _Atomic u32 refs;     /* the opener's, and one of each device */
-    pthread_mutex_t lock; /* protects the file's end, size, interfaces and broken; nothing nests in it */
-    u64 size;             /* whole blocks only */
+    pthread_mutex_t lock; /* protects what follows; nothing nests in it */
+    u64 size;             /* where the next block goes */
+    u8 *map;              /* the file from `start` on, PCAP_WINDOW bytes; NULL: not a regular file */
+    u64 start, end;       /* end: of the window and of the file as it is */
+    bool regular;
     u32 interfaces;
     bool broken; /* a write failed: the file ends here */
 };
@@ -54,25 +63,130 @@ struct pcap_dev {
 
 /* ---- the file ---------------------------------------------------------------------------------------------- */
 
-/* One write(2) a block, so that a killed process leaves whole blocks. What a full disk took of one is cut off. */
-static bool pcap_write_locked(struct pcap_file *f, const void *block, u32 len)
+/* A killed process must leave whole blocks, and SIGKILL may end a write(2) of several pages half-way. So a
+ * regular file is written through a mapping: it always ends with a filler block, and a new block is put
+ * together inside that, out of every reader's sight, before it appears by two stores in a row. */
+
+static u8 *pcap_at(const struct pcap_file *f, u64 offset) { return f->map + (offset - f->start); }
+
+/* Two stores that count: a header (type and length) at `from`, and the length of the file's last block at its
+ * end. A process is killed where it enters the kernel; so both pages are made writable first, by storing what
+ * is there. */
+static void pcap_appear(struct pcap_file *f, u64 from, u32 type, u32 len, u32 last)
+{
+    struct { /* blocks are aligned to four bytes only */
+        u64 v;
+    } __attribute__((packed, aligned(4))) volatile *head = (void *)pcap_at(f, from);
+    volatile u32 *tail = (volatile u32 *)(void *)pcap_at(f, f->end - 4);
+    u32 v[2] = {type, len};
+    u64 both;
+
+    memcpy(&both, v, 8);
+    head->v = head->v;
+    *tail = *tail;
+    *tail = last;
+    head->v = both;
+}
+
+/* Lengthen the file to `end` by filler blocks of one page: a write within one page is done or not done. */
+static int pcap_lengthen(struct pcap_file *f, u64 end, u32 page)
+{
+    u8 *block = calloc(1, page);
+    u32 v[2] = {PCAP_FILLER, page};
+    int err = 0;
+
+    if (!block)
+        return -ENOMEM;
+    memcpy(block, v, 8);
+    memcpy(block + page - 4, &page, 4);
+    /* Disk space first: a store into a hole that cannot be filled is SIGBUS. */
+    if (fallocate(f->fd, FALLOC_FL_KEEP_SIZE, (off_t)f->end, (off_t)(end - f->end)))
+        err = -errno;
+    for (; !err && f->end < end; f->end += page) {
+        ssize_t n = pwrite(f->fd, block, page, (off_t)f->end);
+
+        if (n != (ssize_t)page)
+            err = n < 0 ? -errno : -ENOSPC;
+    }
+    free(block);
+    return err;
+}
+
+/* The window moves to where the file's blocks end, and one filler fills it. 0 or -errno. */
+static int pcap_grow(struct pcap_file *f)
+{
+    u32 page = (u32)sysconf(_SC_PAGESIZE);
+    u64 start = f->size & ~(u64)(page - 1), end = start + PCAP_WINDOW;
+    u8 *map = mmap(NULL, PCAP_WINDOW, PROT_READ | PROT_WRITE, MAP_SHARED, f->fd, (off_t)start);
+    int err;
+
+    if (map == MAP_FAILED)
+        return -errno;
+    madvise(map, PCAP_WINDOW, MADV_DONTFORK);
+    err = pcap_lengthen(f, end, page);
+    if (err) {
+        munmap(map, PCAP_WINDOW);
+        return err;
+    }
+    if (f->map)
+        munmap(f->map, PCAP_WINDOW);
+    f->map = map;
+    f->start = start;
+    pcap_appear(f, f->size, PCAP_FILLER, (u32)(end - f->size), (u32)(end - f->size));
+    return 0;
+}
+
+static int pcap_append_mapped(struct pcap_file *f, const u8 *block, u32 len)
+{
+    u32 type, rest[2] = {PCAP_FILLER};
+    int err;
+
+    if (!f->map || f->size + len + PCAP_FILLER_MIN > f->end) {
+        err = pcap_grow(f);
+        if (err)
+            return err;
+    }
+    /* Inside the filler: the block but for its header, and the header of a smaller filler behind it. */
+    memcpy(&type, block, 4);
+    memcpy(pcap_at(f, f->size) + 8, block + 8, len - 8);
+    rest[1] = (u32)(f->end - f->size) - len;
+    memcpy(pcap_at(f, f->size + len), rest, 8);
+    pcap_appear(f, f->size, type, len, rest[1]);
+    f->size += len;
+    return 0;
+}
+
+/* A pipe, a terminal, a file system without fallocate: one write(2) a block. */
+static int pcap_append_plain(struct pcap_file *f, const u8 *block, u32 len)
 {
     ssize_t n;
 
+    while (len) {
+        n = write(f->fd, block, len);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0) {
+            block += n;
+            len -= (u32)n;
+        }
+    }
+    return 0;
+}
+
+static bool pcap_write_locked(struct pcap_file *f, const void *block, u32 len)
+{
+    int err;
+
     if (f->broken)
         return false;
-    do {
-        n = write(f->fd, block, len);
-    } while (n < 0 && errno == EINTR);
-    if (n == (ssize_t)len) {
-        f->size += len;
-        return true;
+    err = f->regular ? pcap_append_mapped(f, block, len) : pcap_append_plain(f, block, len);
+    if (err == -EOPNOTSUPP && f->regular && !f->map) {
+        f->regular = false;
+        err = pcap_append_plain(f, block, len);
     }
-    f->broken = true;
-    if (n > 0 && ftruncate(f->fd, (off_t)f->size)) {
-        /* nothing more can be done: readers report the last block as cut short */
-    }
-    return false;
+    f->broken = err != 0;
+    errno = -err;
+    return !err;
 }
 
 static bool pcap_write(struct pcap_file *f, const void *block, u32 len)
@@ -154,6 +268,12 @@ static void pcap_put_file(struct pcap_file *f)
 {
     if (atomic_fetch_sub(&f->refs, 1) != 1)
         return;
+    if (f->map) {
+        munmap(f->map, PCAP_WINDOW);
+        if (ftruncate(f->fd, (off_t)f->size)) {
+            /* the filler stays: readers skip it */
+        }
+    }
     close(f->fd);
     pthread_mutex_destroy(&f->lock);
     free(f);
@@ -162,17 +282,19 @@ static void pcap_put_file(struct pcap_file *f)
 struct pcap_file *pcap_open(const char *path)
 {
     struct pcap_file *f = calloc(1, sizeof(*f));
+    struct stat sb;
     int err;
 
     if (!f)
         return NULL;
-    f->fd = highfd_move(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644));
+    f->fd = highfd_move(open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     if (f->fd < 0) {
         err = errno;
         free(f);
         errno = err;
         return NULL;
     }
+    f->regular = fstat(f->fd, &sb) == 0 && S_ISREG(sb.st_mode);
     pthread_mutex_init(&f->lock, NULL);
     atomic_store(&f->refs, 1);
     if (!pcap_write_section(f)) {

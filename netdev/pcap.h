@@ -7,8 +7,8 @@
 #include "../stack/core/netdevice.h"
 
 struct pcap_file;
-/* Create (truncate) the file. NULL with errno set. Close with pcap_close(); writes are unbuffered enough
- * that a killed process leaves whole blocks only. */
+/* Create (truncate) the file. NULL with errno set. Close with pcap_close(). A killed process leaves whole
+ * blocks only; the file may then end with a filler block, which readers skip. */
 struct pcap_file *pcap_open(const char *path);
 void pcap_close(struct pcap_file *f);
 /* Wrap `lower` (registered): the wrapper takes its place in net->dev_list, addresses and name included.

@@ -164,7 +164,7 @@ bool xsk_queue_zerocopy(const struct xsk_queue *q)
 
 void xsk_queue_fill(struct xsk_queue *q)
 {
-    u32 chunk[64], n, i, idx;
+    u32 chunk[64], n, i, idx = 0;
 
     while (q->in_kernel < q->fill_target) {
         n = umem_rx_get(q->umem, q->tag, chunk, min((u32)ARRAY_SIZE(chunk), q->fill_target - q->in_kernel));
@@ -186,7 +186,7 @@ void xsk_queue_fill(struct xsk_queue *q)
 u32 xsk_queue_reap(struct xsk_queue *q, u32 budget)
 {
     struct umem *u = q->umem;
-    u32 copies[REAP_BATCH], ncopies, n, i, idx, total = 0;
+    u32 copies[REAP_BATCH], ncopies, n, i, idx = 0, total = 0;
 
     /* Sk_buffs are consumed outside the lock: their destructors are the stack's. */
     while (atomic_load_explicit(&q->outstanding, memory_order_relaxed)) {

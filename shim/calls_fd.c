@@ -131,11 +131,11 @@ static int dup_onto(int fd, int newfd, int flags, bool dup3_)
     }
     if (real_fcntl(fd, F_GETFD) < 0)
         return -1;
-    SHIM_ENTER();
     /* Standard streams are read and written by code that cannot be intercepted. */
     if (newfd >= 0 && newfd <= 2 && fd_kind_of(fd) >= FD_STACK)
-        handover_fd(fd, "it becomes a standard stream");
-    else if (newfd >= 0 && newfd <= 2 && fd_kind_of(fd) == FD_NEW && (old = fget(fd))) {
+        handover_fd(fd, "the program made it a standard stream");
+    SHIM_ENTER();
+    if (newfd >= 0 && newfd <= 2 && fd_kind_of(fd) == FD_NEW && (old = fget(fd))) {
         if (atomic_load(&old->state) == FILE_NEW)
             file_to_kernel(old, FILE_KERNEL);
         fput(old);

@@ -54,12 +54,12 @@ static void options_read(struct socket *sock, struct carried *c)
     memset(c, 0, sizeof(*c));
     for (size_t i = 0; i < ARRAY_SIZE(carried_options); i++) {
         socklen_t len = sizeof(c->v[i].val);
-        if (!sock->ops->getsockopt(sock, carried_options[i].level, carried_options[i].name, c->v[i].val, &len) &&
+        if (!file_getsockopt(sock, carried_options[i].level, carried_options[i].name, c->v[i].val, &len) &&
             len <= sizeof(c->v[i].val))
             c->v[i].len = len;
     }
     socklen_t len = sizeof(c->congestion) - 1;
-    if (sock->ops->getsockopt(sock, IPPROTO_TCP, TCP_CONGESTION, c->congestion, &len))
+    if (file_getsockopt(sock, IPPROTO_TCP, TCP_CONGESTION, c->congestion, &len))
         c->congestion[0] = 0;
     c->congestion[sizeof(c->congestion) - 1] = 0;
     if (sock->sk->sk_userlocks & SOCK_SNDBUF_LOCK)
@@ -248,13 +248,15 @@ static int move_connection(struct file *f, struct sock *sk, int fd, bool orphan,
         return rc;
     }
     atomic_fetch_add(&handover_stats.done, 1);
-    NET_INC_STATS(net, SLUICE_MIB_HANDOVERS);
     if (!orphan) {
         twin_set_nonblock(fd, file_nonblock(f));
         stats_kernel_socket(f, reason);
         file_to_kernel(f, FILE_HANDED); /* 6 */
         fork_file_handed(f, true);
     }
+    /* Segments that our ring got before step 4 meet the frozen sock still, and not nobody: the stack would
+     * reset the connection for them. */
+    net_drive();
     tcp_handover_done(sk); /* 7 */
     return 0;
 }

@@ -16,9 +16,11 @@
 #include "fork.h"
 #include "stats.h"
 #include <arpa/inet.h>
+#include <linux/capability.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 struct net *live_net;
 u8 stack_active;
@@ -411,7 +413,6 @@ static int open_dev(int ifindex, struct net_device **res, const char **why)
     o->dev = wrap(dev);
     if (rt.own_addr && (r = add_own_address(o->dev, why)))
         return r;
-    shim_info("%s: served by sluice, %s (%s)", dev->name, af_xdp_mode_name(dev), af_xdp_mode_reason(dev));
     *res = o->dev;
     return 0;
 }
@@ -485,6 +486,16 @@ static void open_pcap(void)
         shim_err("%s cannot be written (%s): nothing is captured", path, strerror(errno));
 }
 
+/* What opening AF_XDP sockets, attaching programs and reserving ports take. */
+static bool privileged(void)
+{
+    struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct d[2] = {0};
+    u32 need = 1u << CAP_NET_ADMIN | 1u << CAP_NET_RAW;
+
+    return raw_syscall4(SYS_capget, &h, d, 0, 0) == 0 && (d[0].effective & need) == need;
+}
+
 /* rt.lock held, std descriptors filled. 0 or -errno with rt.why. */
 static int start(void)
 {
@@ -502,6 +513,11 @@ static int start(void)
     char addr[OPTION_TEXT_MAX];
     int r;
 
+    if (!privileged()) {
+        snprintf(rt.why, sizeof(rt.why), "the process has not the privilege to open AF_XDP sockets "
+                 "(CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF; run it as root)");
+        return -EPERM;
+    }
     if (sluice_config.firewall == CFG_FIREWALL_REFUSE && host_has_filter_rules(rt.why, sizeof(rt.why)))
         return -EPERM;
     inet_init();

@@ -6,7 +6,7 @@
 # programs in network namespaces, root). All speak TAP lines ("ok - name", "not ok - name", "# SKIP why"), which
 # is what is counted; a program that dies or runs out of time counts as one failure more.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 export BUILD=${BUILD:-build} SAN=${SAN:-}
 app=1
 [ "${1:-}" = --no-app ] && { app=; shift; }
@@ -17,7 +17,7 @@ out=$(mktemp -d "${TMPDIR:-/tmp}/sluice-test.XXXXXX")
 current=
 cleanup() { rm -rf "$out"; }
 trap cleanup EXIT
-trap '[ -z "$current" ] || kill "$current" 2>/dev/null; wait 2>/dev/null; echo "Interrupted."; exit 130' INT TERM
+trap '[ -z "$current" ] || { kill "$current" 2>/dev/null; wait "$current"; }; echo "Interrupted."; exit 130' INT TERM
 slow=1
 [ -n "$SAN" ] && slow=4
 
@@ -65,7 +65,7 @@ for t in tests/check/*.sh; do
     [ -e "$t" ] && selected "$t" || continue
     echo "# $t"
     : >"$out/tap"
-    bounded 120 bash "$t" "$BUILD" > >(trap "" INT TERM; exec tee "$out/tap") 2>&1
+    bounded 120 bash "$t" > >(trap "" INT TERM; exec tee "$out/tap") 2>&1
     rc=$?
     sleep 0.05 # the tee above may still be writing
     count "$t" "$out/tap" $rc

@@ -438,6 +438,7 @@ int net_poll(struct net *net, int budget)
     rcu_read_unlock();
     n += net_run_timers(net);
     n += net_tx_action(net);
+    net_tsq_service(net);
     net_rcu_reclaim(net);
     return n;
 }

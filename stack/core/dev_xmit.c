@@ -152,11 +152,14 @@ void dev_tx_batch_end(struct net_device *dev)
 netdev_tx_t dev_lower_xmit(struct sk_buff *skb, struct net_device *lower)
 {
     netdev_tx_t rc = NETDEV_TX_BUSY;
+    struct net_device *upper = skb->dev;
 
     spin_lock(&lower->tx_lock);
     if (!netif_queue_stopped(lower)) {
         skb->dev = lower;
         rc = lower->ops->ndo_start_xmit(skb, lower);
+        if (rc != NETDEV_TX_OK)
+            skb->dev = upper;
     }
     spin_unlock(&lower->tx_lock);
     return rc;

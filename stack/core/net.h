@@ -42,6 +42,8 @@ struct net_ops {
     void (*timer_armed)(struct net *net, u64 expires);
     /* Write one log line (no newline). level as in log.h. */
     void (*log)(struct net *net, int level, const char *text);
+    /* Wall clock minus clock_ns, ns: for SO_TIMESTAMP. NULL: 0. */
+    s64 (*realtime_offset)(struct net *net);
 };
 
 /* Routes from outside the stack (shared address mode: the host kernel's own answer). */

@@ -89,6 +89,9 @@ enum sock_flags {
     SOCK_RCVTSTAMP,
     SOCK_LOCALROUTE,
     SOCK_ZEROCOPY,
+    SOCK_RXQ_OVFL,
+    SOCK_SELECT_ERR_QUEUE,
+    SOCK_NOFCS,
 };
 enum { SOCK_SNDBUF_LOCK = 1, SOCK_RCVBUF_LOCK = 2 };   /* sk_userlocks */
 enum { SOCK_NOSPACE = 1, SOCK_ASYNC_NOSPACE = 2 };     /* socket->flags */
@@ -161,6 +164,7 @@ struct sock {
     bool sk_dst_pending_confirm;
     struct timer_list sk_timer;   /* keepalive, synack, FIN_WAIT2 */
     u32 sk_incoming_cpu;
+    u32 sk_ll_usec;               /* SO_BUSY_POLL */
     u32 sk_txhash;
 
     struct socket *sk_socket;     /* NULL: orphan. Under slock */
@@ -194,6 +198,8 @@ struct proto { /* the transport protocol's operations: tcp_prot */
     void (*release_cb)(struct sock *sk); /* release_sock: deferred timers, TSQ; slock held */
     /* May more be queued (TCP_NOTSENT_LOWAT)? wake: asked for EPOLLOUT. NULL: yes. */
     bool (*stream_memory_free)(const struct sock *sk, int wake);
+    void (*keepalive)(struct sock *sk, int val);   /* SO_KEEPALIVE changed: arm or stop the timer; may be NULL */
+    int (*set_rcvlowat)(struct sock *sk, int val); /* SO_RCVLOWAT; NULL: sk_rcvlowat alone */
     int (*hash)(struct sock *sk);
     void (*unhash)(struct sock *sk);
     int (*get_port)(struct sock *sk, u16 snum);

@@ -264,8 +264,8 @@ u64 net_next_timer(struct net *net)
     struct timer_list *t;
     u64 next = UINT64_MAX;
 
-    /* A qdisc that raised NET_TX is due now. */
-    if (!cds_list_empty(&net->tx_sched))
+    /* A qdisc that raised NET_TX, or a socket that TSQ lets go on, is due now. */
+    if (!cds_list_empty(&net->tx_sched) || atomic_load_explicit(&net->tsq_head, memory_order_acquire))
         return net_now(net);
     if (!atomic_load_explicit(&b->pending, memory_order_acquire))
         return UINT64_MAX;

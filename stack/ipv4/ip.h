@@ -122,6 +122,8 @@ struct icmp_err {
 };
 extern const struct icmp_err icmp_err_convert[]; /* by code of ICMP_DEST_UNREACH */
 
+/* True at most once in 10 s: for warnings about what others send, which they must not be able to multiply. */
+bool ip_warn_ratelimit(struct net *net);
 int icmp_net_init(struct net *net);
 void icmp_net_exit(struct net *net);
 

@@ -12,8 +12,8 @@
 #include "../core/rcu.h"
 #include <linux/if.h>
 
-#define RT_CACHE_BUCKETS 256
-#define RT_CACHE_MAX 65536
+#define RT_CACHE_BUCKETS 1024
+#define RT_CACHE_MAX 8192
 #define RT_TOS_MASK 0x1c /* IPTOS_RT_MASK: the bits that routing rules may look at */
 #define PMTU_EXPIRES (600 * NSEC_PER_SEC)
 #define PMTU_SLOTS 256
@@ -30,8 +30,8 @@ struct pmtu_exception {
 struct rt_cache {
     struct cds_lfht *ht;
     u64 secret;
-    _Atomic u32 count, size;
-    spinlock_t lock; /* writers of ht and size; pmtu. Nests: deferred freeing */
+    _Atomic u32 count;
+    spinlock_t lock; /* writers of ht; pmtu. Nests: deferred freeing */
     struct pmtu_exception pmtu[PMTU_SLOTS][PMTU_WAYS];
     struct rtable *local; /* input: one dst for all that is delivered here */
     _Atomic u32 idents[IP_IDENTS];
@@ -292,6 +292,8 @@ static struct rtable *rt_make(struct net *net, const struct flowi4 *key, const s
     rt->rt_iif = 0;
     if (ipv4_is_multicast(key->daddr))
         rt->rt_type = RTN_MULTICAST_;
+    else if (ipv4_is_lbcast(key->daddr))
+        rt->rt_type = RTN_BROADCAST_;
     rt_fill_metrics(net, rt, res);
     return rt;
 }
@@ -333,31 +335,57 @@ void rt_cache_flush(struct net *net) { atomic_fetch_add_explicit(&net->rt_genid,
 
 /* ---- input --------------------------------------------------------------------------------------------------------------- */
 
-/* RFC 1122 3.2.1.3: addresses that cannot be. */
-static enum skb_drop_reason martian(struct net *net, __be32 daddr, __be32 saddr)
+/* What our devices' addresses say about a packet's, in one pass. RCU read section. */
+struct rt_input_facts {
+    bool saddr_ours; /* one of our addresses or subnet broadcasts: we did not send it */
+    bool daddr_local, daddr_broadcast;
+};
+
+static struct rt_input_facts rt_input_facts(struct net *net, __be32 daddr, __be32 saddr)
 {
-    if (ipv4_is_multicast(saddr) || ipv4_is_lbcast(saddr) || ipv4_is_loopback(saddr) || (ipv4_is_zeronet(saddr) && !ipv4_is_lbcast(daddr)))
-        return SKB_DROP_REASON_IP_RPFILTER;
-    if (ipv4_is_zeronet(daddr) || ipv4_is_loopback(daddr))
-        return SKB_DROP_REASON_IP_INADDRERRORS;
-    if (is_local(net, saddr) || is_broadcast(net, saddr)) /* we did not send it */
-        return SKB_DROP_REASON_IP_RPFILTER;
-    return SKB_DROP_REASON_NOT_SPECIFIED;
+    struct rt_input_facts f = {0};
+    struct net_device *dev;
+
+    cds_list_for_each_entry_rcu(dev, &net->dev_list, node) {
+        const u32 n = atomic_load_explicit(&dev->naddr, memory_order_acquire);
+
+        for (u32 i = 0; i < n; i++) {
+            const struct in_ifaddr *a = &dev->addr[i];
+
+            f.daddr_local |= a->local == daddr;
+            f.saddr_ours |= a->local == saddr;
+            if (a->broadcast && __builtin_popcount(a->mask) < 31) {
+                f.daddr_broadcast |= a->broadcast == daddr;
+                f.saddr_ours |= a->broadcast == saddr;
+            }
+        }
+    }
+    return f;
 }
 
 int ip_route_input(struct sk_buff *skb, __be32 daddr, __be32 saddr, u8 tos, struct net_device *dev,
                    enum skb_drop_reason *reason)
 {
     struct net *net = dev->net;
+    struct rt_input_facts f;
 
-    *reason = martian(net, daddr, saddr);
-    if (unlikely(*reason))
+    /* RFC 1122 3.2.1.3: addresses that cannot be on a wire. */
+    *reason = SKB_DROP_REASON_IP_RPFILTER;
+    if (ipv4_is_multicast(saddr) || ipv4_is_lbcast(saddr) || ipv4_is_loopback(saddr) ||
+        (ipv4_is_zeronet(saddr) && !ipv4_is_lbcast(daddr)))
+        return -EINVAL;
+    *reason = SKB_DROP_REASON_IP_INADDRERRORS;
+    if (ipv4_is_zeronet(daddr) || ipv4_is_loopback(daddr))
+        return -EINVAL;
+    f = rt_input_facts(net, daddr, saddr);
+    *reason = SKB_DROP_REASON_IP_RPFILTER;
+    if (unlikely(f.saddr_ours))
         return -EINVAL;
     /* Weak host model: any of our addresses, on any device (RFC 1122 3.3.4.2). */
-    if (unlikely(!is_local(net, daddr)) && !ipv4_is_lbcast(daddr) && !is_broadcast(net, daddr)) {
-        *reason = SKB_DROP_REASON_OTHERHOST;
+    *reason = SKB_DROP_REASON_OTHERHOST;
+    if (unlikely(!f.daddr_local && !f.daddr_broadcast && !ipv4_is_lbcast(daddr)))
         return -EHOSTUNREACH;
-    }
+    *reason = SKB_DROP_REASON_NOT_SPECIFIED;
     skb_dst_drop(skb);
     skb_dst_set(skb, dst_hold(&net->rt_cache->local->dst));
     return 0;

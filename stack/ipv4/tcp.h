@@ -205,7 +205,8 @@ struct tcp_sock {
     u8 ecn_flags;
     u8 repair : 1, thin_lto : 1, frto : 1, rate_app_limited : 1, is_cwnd_limited : 1, is_sack_reneg : 1,
         fastopen_connect : 1, fastopen_no_cookie : 1, syn_fastopen : 1, syn_data : 1, syn_data_acked : 1,
-        syn_fastopen_exp : 1, tlp_retrans : 1, save_syn : 2, recvmsg_inq : 1, fast_ack_mode : 2;
+        syn_fastopen_exp : 1, tlp_retrans : 1, save_syn : 2, recvmsg_inq : 1, fast_ack_mode : 2,
+        handed_over : 1; /* the kernel twin has the connection now: waiters get -SLUICE_EMOVED */
     u8 keepalive_probes; /* TCP_KEEPCNT */
     u32 chrono_start, chrono_stat[3]; /* ms */
     u8 chrono_type;
@@ -288,6 +289,8 @@ struct tcp_sock {
     unsigned long tsq_flags;  /* enum tsq_enum bits, atomic */
     struct cds_list_head tsq_node;
     struct timer_list pacing_timer, compressed_ack_timer;
+    u32 zckey;          /* MSG_ZEROCOPY: number of the next call */
+    u32 tcp_tx_delay;   /* us, TCP_TX_DELAY (needs fq) */
     struct tcp_fastopen_request *fastopen_req;
     struct request_sock *fastopen_rsk;
     void (*tcp_clean_acked)(struct sock *sk, u32 acked_seq);
@@ -304,6 +307,10 @@ static inline bool test_and_clear_tsq(struct tcp_sock *tp, int bit) { return __a
 
 extern struct proto tcp_prot;
 extern const struct inet_connection_sock_af_ops ipv4_specific, ipv6_mapped;
+
+/* Internal errno of sendmsg, recvmsg: the connection moved to the kernel twin while the call ran, nothing was
+ * transferred; shim/ makes the call again, on the twin. Never reaches a program. */
+#define SLUICE_EMOVED 530
 
 /* ---- clock ------------------------------------------------------------------------------------------------------ */
 
@@ -522,7 +529,7 @@ void tcp_send_challenge_ack(struct sock *sk);
 
 /* ---- tcp_recovery.c (RACK-TLP, RFC 8985), tcp_rate.c ------------------------------------------------------------------------------ */
 
-bool tcp_rack_mark_lost(struct sock *sk); /* true: some lost packets need retransmission now (timer not armed) */
+bool tcp_rack_mark_lost(struct sock *sk); /* true: the reordering timer was armed for packets that may yet be lost */
 void tcp_rack_advance(struct tcp_sock *tp, u8 sacked, u32 end_seq, u64 xmit_time_us);
 void tcp_rack_reo_timeout(struct sock *sk);
 void tcp_rack_update_reo_wnd(struct sock *sk, struct rate_sample *rs);

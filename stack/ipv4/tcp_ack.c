@@ -315,6 +315,16 @@ static int tcp_clean_rtx_queue(struct sock *sk, u32 prior_fack, u32 prior_snd_un
     return c.flag;
 }
 
+/* Two queued packets became one: a transmit timestamp asked for the second holds for both. */
+void tcp_skb_collapse_tstamp(struct sk_buff *skb, const struct sk_buff *next)
+{
+    if (!TCP_SKB_CB(next)->txstamp_ack && !skb_shinfo(next)->tx_flags)
+        return;
+    skb_shinfo(skb)->tx_flags |= skb_shinfo(next)->tx_flags;
+    skb_shinfo(skb)->tskey = skb_shinfo(next)->tskey;
+    TCP_SKB_CB(skb)->txstamp_ack |= TCP_SKB_CB(next)->txstamp_ack;
+}
+
 /* ---- window ----------------------------------------------------------------------------------------------------------- */
 
 /* Zero window: start or stop the persist timer. */

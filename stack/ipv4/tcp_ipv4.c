@@ -582,6 +582,24 @@ static int tcp_v4_dest(const struct sock *sk, const struct sockaddr *addr, sockl
     return 0;
 }
 
+/* Role: may connect() take over the 4-tuple of this time-wait sock (RFC 6191)? Its timestamps must tell new
+ * segments from old ones, and the clock have moved on. 1: yes, sk goes on from its sequence number. */
+int tcp_twsk_unique(struct sock *sk, struct inet_timewait_sock *tw)
+{
+    struct net *net = sock_net(sk);
+    struct tcp_sock *tp = tcp_sk(sk);
+
+    if (!tw->tw_ts_recent_stamp || net->ipv4.sysctl_tcp_tw_reuse != 1 || tw->tw_substate != TCP_TIME_WAIT ||
+        net_now(net) / NSEC_PER_SEC <= tw->tw_ts_recent_stamp)
+        return 0;
+    tp->write_seq = tw->tw_snd_nxt + 65535 + 2;
+    if (!tp->write_seq)
+        tp->write_seq = 1;
+    tp->rx_opt.ts_recent = tw->tw_ts_recent;
+    tp->rx_opt.ts_recent_stamp = tw->tw_ts_recent_stamp;
+    return 1;
+}
+
 /* Start a connection: route, source address and port, ISN, SYN. Socket lock held. 0 or -errno. */
 int tcp_v4_connect(struct sock *sk, const struct sockaddr *addr, socklen_t len)
 {

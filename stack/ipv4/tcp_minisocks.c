@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Connections that have no full sock: TIME-WAIT (RFC 9293 3.6.1, RFC 6191, RFC 1337) and SYN-RECEIVED. */
 
-#include "tcp.h"
+#include "tcp_input.h"
 
 /* ---- TIME-WAIT --------------------------------------------------------------------------------------- */
 
@@ -345,6 +345,10 @@ struct sock *tcp_check_req(struct sock *sk, struct sk_buff *skb, struct request_
     child = inet_csk(sk)->icsk_af_ops->syn_recv_sock(sk, skb, req, NULL, &own_req);
     if (!child)
         goto listen_overflow;
+    if (!req->num_retrans && req->snt_synack) { /* Karn: only of a SYN-ACK that was sent once */
+        tcp_mstamp_refresh(tcp_sk(child));
+        tcp_ack_update_rtt_synack(child, req->snt_synack / NSEC_PER_USEC);
+    }
     return inet_csk_complete_hashdance(sk, child, req, own_req);
 
 listen_overflow:

@@ -64,7 +64,7 @@ void tcp_mtup_init(struct sock *sk)
 
 /* Never more than half the largest window the peer ever offered, or a small buffer would stop us for each
  * segment (silly windows); with tiny windows, the window itself. */
-static int tcp_bound_to_half_wnd(const struct tcp_sock *tp, int pktsize)
+int tcp_bound_to_half_wnd(const struct tcp_sock *tp, int pktsize)
 {
     int cutoff = tp->max_window > TCP_MSS_DEFAULT_ ? (int)(tp->max_window >> 1) : (int)tp->max_window;
 

@@ -236,6 +236,7 @@ int __tcp_transmit_skb(struct sock *sk, struct sk_buff *skb, int clone_it, u32 r
     skb_shinfo(skb)->gso_segs = (u16)tcp_skb_pcount(skb);
     skb_shinfo(skb)->gso_size = (u16)tcp_skb_mss(skb);
     memset(&TCP_SKB_CB(skb)->h4, 0, sizeof(struct inet_skb_parm)); /* from here on it is IP's */
+    skb->tstamp += (u64)tp->tcp_tx_delay * NSEC_PER_USEC;
 
     err = inet_csk(sk)->icsk_af_ops->queue_xmit(sk, skb); /* takes skb over */
     if (unlikely(err > 0)) { /* NET_XMIT_*: the local queue is congested */

@@ -31,6 +31,8 @@ void tcp_options_write(struct tcphdr *th, struct tcp_sock *tp, const struct tcp_
 /* The MSS that the route allows us to advertise (RTAX_ADVMSS or from the MTU). */
 u32 tcp_dst_advmss(const struct dst_entry *dst);
 u16 tcp_advertise_mss(struct sock *sk);
+/* pktsize, but at most half of the largest window that the peer ever offered. */
+int tcp_bound_to_half_wnd(const struct tcp_sock *tp, int pktsize);
 /* The window field of the next segment; records what was offered. */
 u16 tcp_select_window(struct sock *sk);
 /* Send a packetisation-layer probe (RFC 4821): 1 sent, 0 wait for more data, -1 not now. */
@@ -85,6 +87,8 @@ static inline bool tcp_tsq_test(const struct tcp_sock *tp, int bit)
 /* Charge size bytes whatever the limits say: for what must be sent to make progress (FIN, first sk_buff). */
 void sk_forced_mem_schedule(struct sock *sk, int size);
 static inline void sk_wmem_queued_add(struct sock *sk, int val) { WRITE_ONCE(sk->sk_wmem_queued, sk->sk_wmem_queued + val); }
+/* proto.stream_memory_free: less than TCP_NOTSENT_LOWAT unsent (half of it: wake). */
+bool tcp_stream_memory_free(const struct sock *sk, int wake);
 bool tcp_under_memory_pressure(const struct sock *sk);
 void tcp_clear_xmit_timers(struct sock *sk);
 /* A MSG_ZEROCOPY send was copied: tell the error queue (tcp_errqueue.c). */

@@ -86,8 +86,8 @@ if [ -n "$KERNEL_ONLY" ]; then
     echo "The kernel's TCP did this, not sluice (SLUICE=$SLUICE)."
     exit 0
 fi
-stack=$((R[down.TcpInSegs] + R[down.TcpOutSegs] + R[up.TcpInSegs] + R[up.TcpOutSegs]))
-kernel=$((R[down.kin] + R[down.kout] + R[up.kin] + R[up.kout]))
+stack=$((${R[down.TcpInSegs]} + ${R[down.TcpOutSegs]} + ${R[up.TcpInSegs]} + ${R[up.TcpOutSegs]}))
+kernel=$((${R[down.kin]} + ${R[down.kout]} + ${R[up.kin]} + ${R[up.kout]}))
 # The proof: our stack counted what so many bytes need at the least (whole super-frames), the kernel next to nothing.
 [ $stack -gt $(((down + up) * 4)) ] || die "the stack counted only $stack segments: the kernel carried these bytes. SLUICE_LOG=info says why."
 [ $kernel -lt $((stack / 100 + 10)) ] || die "the kernel's own TCP counted $kernel segments of this traffic."

@@ -73,7 +73,7 @@ fi
 
 # IPv6
 if [ -d /proc/sys/net/ipv6 ] && for side in C S; do
-    in=IN_$side[@]
+    in="IN_${side}[@]"
     "${!in}" sh -c "echo 0 >/proc/sys/net/ipv6/conf/all/disable_ipv6; echo 0 >/proc/sys/net/ipv6/conf/$DEV/disable_ipv6; ip addr add fd00:77::$([ $side = C ] && echo 1 || echo 2)/64 dev $DEV nodad" || false
 done; then
     serve six s 8006 "$PYTHON" -m http.server -b fd00:77::2 -d "$www" 8006

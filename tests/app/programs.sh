@@ -102,8 +102,8 @@ sl bash5 bash -c 'exec 3<>/dev/tcp/$0/80; printf "GET /none HTTP/1.0\r\n\r\n" >&
 same "bash /dev/tcp: read -u 3 to the end" "$(cat bash5.lines)" lines
 rm -f received.*
 sl bash6 bash -c 'cat "$1" >/dev/tcp/$0/9002' "$ADDR_S" "$www/small"
-for ((i = 0; i < 60; i++)); do ls received.* >/dev/null 2>&1 && break; sleep 0.05; done
-same "bash /dev/tcp: cat >" "$(sha "$(ls received.* 2>/dev/null | grep -v part | head -1)" 2>&1)" "$small"
+for ((i = 0; i < 60; i++)); do [ ! -e received.2 ] || break; sleep 0.05; done
+same "bash /dev/tcp: cat >" "$(sha received.2 2>&1)" "$small"
 
 if [ -z "$KERNEL_ONLY" ]; then
     same "no interface program is left behind" "$("${IN_C[@]}" ip link show "$DEV" | grep -c xdp)" 0

@@ -4,7 +4,7 @@
 # stack/ipv4, stack/sched -> stack/core; stack/core -> nothing of ours. Nothing in stack/ reads a clock, a random
 # source or the environment. No exception but those named here.
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 1
 rc=0
 
 # resolve FILE QUOTED   The project path that an include of FILE means; nothing for what is not ours.

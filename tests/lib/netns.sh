@@ -81,7 +81,7 @@ netns_cleanup() {
 netns_up() {
     local kind=$1 ns i
     [ "$(id -u)" = 0 ] || die "making network namespaces needs root; run it with sudo."
-    [ -n "$KERNEL_ONLY" ] || [ -x "${SLUICE:-$BUILD/sluice}" ] && [ -n "$KERNEL_ONLY" -o -e "$BUILD/libsluice.so" ] ||
+    [ -n "$KERNEL_ONLY" ] || { [ -x "${SLUICE:-$BUILD/sluice}" ] && [ -e "$BUILD/libsluice.so" ]; } ||
         die "$BUILD/sluice or libsluice.so is not built; run make first."
     trap netns_cleanup EXIT
     trap 'exit 130' INT

@@ -39,7 +39,7 @@ static struct {
     s64 base_skbs, base_socks;
     u32 base_timers;
     u64 seed;
-    bool draining;
+    bool draining, failed;
     unsigned injected;
 } sc;
 
@@ -98,6 +98,7 @@ static void __attribute__((format(printf, 3, 4), noreturn)) fail(const char *fil
     va_list ap;
     size_t n;
 
+    sc.failed = true;
     va_start(ap, fmt);
     n = (size_t)snprintf(text, sizeof(text), "%s:%d: ", file, line);
     n += (size_t)vsnprintf(text + n, sizeof(text) - n, fmt, ap);
@@ -192,6 +193,14 @@ static const struct net_ops script_ops = {
 
 /* ---- the device ------------------------------------------------------------------------------------------------------ */
 
+/* Where the sequence space of a segment of the stack ends, relative. */
+static s64 segment_end(const struct flow *f, const struct wire *w)
+{
+    s64 seq = f->seen + (s32)(w->seq - f->isn - (u32)f->seen);
+
+    return seq + w->len + (w->flags & TCPHDR_SYN ? 1 : 0) + (w->flags & TCPHDR_FIN ? 1 : 0);
+}
+
 static void note_sent(struct wire *w)
 {
     struct flow *f = flow_of(w->sport, w->lport);
@@ -202,14 +211,15 @@ static void note_sent(struct wire *w)
         if (!f->isn_known || f->isn != w->seq) {
             f->isn = w->seq;
             f->isn_known = true;
-            f->nxt = 0;
-            f->fin = 0;
+            f->nxt = f->seen = 0;
             f->ts_base = tsval;
         }
         f->ts = has_ts;
     }
     if (has_ts)
         f->last_tsval = tsval;
+    if (!(w->flags & TCPHDR_RST))
+        f->seen = max(f->seen, segment_end(f, w));
 }
 
 static netdev_tx_t dev_xmit(struct sk_buff *skb, struct net_device *dev)
@@ -275,6 +285,7 @@ void script_init(void)
     sc.seed = 42;
     sc.rx_pool = page_pool_heap_create(2048, 256, 0);
     sc.tx_pool = page_pool_heap_create(1460, 256, 0);
+    inet_init();
     script_net = net_alloc(&script_ops, NULL);
     cr_assert(script_net && sc.rx_pool && sc.tx_pool, "script: no memory for the net");
     sc.waiter.net = script_net;
@@ -314,7 +325,8 @@ void script_fini(void)
 
     if (!script_net)
         return;
-    tx_nothing();
+    if (!sc.failed)
+        tx_nothing();
     sc.draining = true;
     sc.nplanned = 0;
     script_close_all();
@@ -360,6 +372,8 @@ void script_place_isn(u16 lport, u16 sport)
     net_tick(script_net);
     isn = secure_tcp_seq(script_net, htobe32(SCRIPT_LOCAL), htobe32(SCRIPT_PEER), htobe16(lport), htobe16(sport));
     sc.now += (u64)(0u - ISN_BELOW_WRAP - isn) << 6;
+    for (int i = 0; i < sc.nplanned; i++)
+        sc.planned[i].when += (u64)(0u - ISN_BELOW_WRAP - isn) << 6;
     net_tick(script_net);
 }
 
@@ -374,7 +388,7 @@ static void frame_to_stack(u8 *frame, u32 len)
 
 static void default_ts(struct flow *f, struct wire *w)
 {
-    u32 val = 100 + (u32)(sc.now / NSEC_PER_MSEC); /* the peer's clock */
+    u32 val = f->peer_tsval + (u32)((sc.now - f->peer_ts_ns) / NSEC_PER_MSEC); /* the peer's clock */
 
     w->opt[0] = w->opt[1] = 1;
     w->opt[2] = 8;
@@ -393,6 +407,7 @@ static void inject(const char *file, int line, const struct seg *s)
     int flags = seg_flags(s->flags ? s->flags : s->len ? "PA" : "A"), optlen;
     s64 seq, end;
     u8 *frame;
+    u32 tsval;
     bool has_ts;
 
     if ((flags & TCPHDR_SYN) && !(flags & TCPHDR_ACK))
@@ -404,7 +419,7 @@ static void inject(const char *file, int line, const struct seg *s)
         seq = s->seq == SEG_NEXT ? f->peer_nxt : s->seq;
     w.flags = (u8)flags;
     w.seq = f->peer_isn + (u32)seq;
-    w.ack = flags & TCPHDR_ACK ? f->isn + (u32)(s->ack == SEG_NEXT ? f->nxt : s->ack) : 0;
+    w.ack = flags & TCPHDR_ACK ? f->isn + (u32)(s->ack == SEG_NEXT ? f->seen : s->ack) : 0;
     if (s->win >= 0)
         f->win = s->win;
     w.win = (u16)f->win;
@@ -419,8 +434,12 @@ static void inject(const char *file, int line, const struct seg *s)
     } else if (f->peer_ts && f->ts && !(flags & TCPHDR_SYN)) {
         default_ts(f, &w);
     }
+    tsval = seg_find_ts(&w, NULL, &has_ts);
+    if (has_ts) {
+        f->peer_tsval = tsval;
+        f->peer_ts_ns = sc.now;
+    }
     if (flags & TCPHDR_SYN) {
-        seg_find_ts(&w, NULL, &has_ts);
         f->peer_ts = has_ts;
         f->peer_nxt = max(f->peer_nxt, seq + 1);
     }
@@ -517,7 +536,7 @@ void script_tx(const char *file, int line, const struct seg *s)
     char want[512], got[512];
     struct wire *w;
     const char *what;
-    s64 seq = s->seq, end;
+    s64 seq = s->seq;
 
     /* A SYN begins the stack's stream anew: relative numbers count from it. */
     if (seq == SEG_NEXT)
@@ -533,9 +552,8 @@ void script_tx(const char *file, int line, const struct seg *s)
         text_of(w, got, sizeof(got));
         fail(file, line, "another segment was sent (%s differs)\n  expected %s\n  sent     %s", what, want, got);
     }
-    end = seq + w->len + (w->flags & TCPHDR_SYN ? 1 : 0) + (w->flags & TCPHDR_FIN ? 1 : 0);
     if (!(w->flags & TCPHDR_RST))
-        f->nxt = max(f->nxt, end);
+        f->nxt = max(f->nxt, segment_end(f, w));
     free(w);
     sc.sent_head++;
 }
@@ -558,8 +576,7 @@ int script_tx_ignore(void)
         struct wire *w = sc.sent[sc.sent_head++ % MAX_SENT];
         if (w->proto == IPPROTO_TCP && !(w->flags & TCPHDR_RST)) {
             struct flow *f = flow_of(w->sport, w->lport);
-            s64 end = (s32)(w->seq - f->isn) + (s64)w->len + (w->flags & TCPHDR_SYN ? 1 : 0) + (w->flags & TCPHDR_FIN ? 1 : 0);
-            f->nxt = max(f->nxt, end);
+            f->nxt = max(f->nxt, segment_end(f, w));
         }
         free(w);
     }
@@ -570,7 +587,6 @@ void script_advance(const char *file, int line, u64 ns)
 {
     u64 end = sc.now + ns;
 
-    script_tx_nothing(file, line);
     while (step(end))
         ;
     run();

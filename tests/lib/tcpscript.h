@@ -18,8 +18,7 @@
  * in advance_ms(), tx_at() and while the program blocks. Payload is a pattern of its place in the stream: rx makes it,
  * tx and sys_read check it.
  *
- * Every segment sent must be asked for: rx() and advance_ms() fail while one is waiting, and so does the end
- * of the test. A failure prints the caller's line, both segments in tcpdump's notation and the last ones before. script_fini()
+ * Every segment sent must be asked for: rx() and tx_at() fail while one is waiting, and so does the end of the test. A failure prints the caller's line, both segments in tcpdump's notation and the last ones before. script_fini()
  * closes what is open, lets every timer run out and proves that each sk_buff, page, sock and timer came home. */
 
 #include "../../stack/core/net.h"
@@ -64,7 +63,7 @@ struct seg {
 #define tx_ignore() script_tx_ignore()
 /* rx() in ms milliseconds from now, while the program waits or the clock moves. */
 #define rx_in(ms, ...) script_rx_in(__FILE__, __LINE__, ms, SEG(__VA_ARGS__))
-/* Move the clock, running timers. What is sent meanwhile is for the next tx(). */
+/* Move the clock, running timers. What is sent meanwhile is for the next tx(), tx_nothing() or tx_ignore(). */
 #define advance_ms(n) script_advance(__FILE__, __LINE__, (n) * NSEC_PER_MSEC)
 #define advance_us(n) script_advance(__FILE__, __LINE__, (n) * NSEC_PER_USEC)
 /* An ICMP error about the stack's segment with this relative sequence number. */

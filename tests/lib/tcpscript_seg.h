@@ -9,13 +9,14 @@ struct flow { /* a connection, as the script knows it */
     u16 sport, lport;      /* the peer's, the stack's */
     u32 peer_isn, isn;     /* isn: the stack's, once seen */
     bool isn_known, peer_syn_sent;
-    s64 peer_nxt, nxt;     /* relative: highest sent by each side */
-    s64 fin;               /* place of the stack's FIN, 0: none */
+    s64 peer_nxt;          /* relative: highest sent in order by the peer */
+    s64 seen, nxt;         /* highest sent by the stack; and looked at by tx() */
     int win;
     bool peer_ts, ts;      /* sent in its SYN */
     u32 ts_base;           /* the stack's first stamp */
     u32 last_tsval;        /* the stack's last, absolute */
-    u32 peer_tsval;        /* the peer's last */
+    u32 peer_tsval;        /* the peer's last, sent at peer_ts_ns */
+    u64 peer_ts_ns;
 };
 
 struct wire { /* a segment, parsed */

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+/* The memory link: two devices and a wire. A frame leaves its queue when the wire is free, arrives delay_ns
+ * later, and is lost, doubled, held back or damaged by the dice of its direction; with the same seed and the
+ * same sends everything happens again in the same order. Single-threaded, so without locks. */
+
+#include "link.h"
+#include <net/if.h>
+
+#define PPM 1000000u
+
+struct frame { /* on the wire, to be delivered */
+    u64 due, seq; /* order: by time, then as sent */
+    struct sk_buff *skb; /* of the receiving net */
+};
+
+struct tx_frame { /* in the sender's queue: the driver's descriptor, completed when it has left */
+    struct tx_frame *next;
+    struct sk_buff *skb;
+    u64 depart;
+};
+
+struct link_end {
+    struct memlink *link;
+    int end;
+    struct net_device *dev;
+    u64 rng;
+    u64 busy_until; /* the wire is taken until then */
+    bool bad_state; /* Gilbert-Elliott */
+    struct tx_frame *tx_head, **tx_tail;
+    u32 tx_len;
+    struct frame *heap; /* frames that come to this end; 1-based */
+    u32 n, cap;
+};
+
+struct memlink {
+    struct link_config cfg;
+    struct link_end ends[2];
+    bool up;
+    u64 seq;
+    void (*tap)(void *arg, int end, const struct sk_buff *skb, u64 now);
+    void *tap_arg;
+};
+
+/* splitmix64 */
+static u64 dice(struct link_end *e)
+{
+    u64 z = e->rng += 0x9e3779b97f4a7c15ull;
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+
+static bool chance(struct link_end *e, u32 ppm)
+{
+    return ppm && (u32)(((dice(e) >> 32) * PPM) >> 32) < ppm;
+}
+
+/* ---- frames in flight ------------------------------------------------------------------------------------ */
+
+static bool frame_before(const struct frame *a, const struct frame *b)
+{
+    return a->due != b->due ? a->due < b->due : a->seq < b->seq;
+}
+
+static bool heap_push(struct link_end *e, struct frame f)
+{
+    u32 i;
+
+    if (e->n + 1 >= e->cap) {
+        u32 cap = e->cap ? 2 * e->cap : 256;
+        struct frame *h = realloc(e->heap, cap * sizeof(*h));
+
+        if (!h)
+            return false;
+        e->heap = h;
+        e->cap = cap;
+    }
+    for (i = ++e->n; i > 1 && frame_before(&f, &e->heap[i / 2]); i /= 2)
+        e->heap[i] = e->heap[i / 2];
+    e->heap[i] = f;
+    return true;
+}
+
+static struct frame heap_pop(struct link_end *e)
+{
+    struct frame top = e->heap[1], last = e->heap[e->n--];
+    u32 i = 1, c;
+
+    for (; (c = 2 * i) <= e->n; i = c) {
+        if (c < e->n && frame_before(&e->heap[c + 1], &e->heap[c]))
+            c++;
+        if (!frame_before(&e->heap[c], &last))
+            break;
+        e->heap[i] = e->heap[c];
+    }
+    e->heap[i] = last;
+    return top;
+}
+
+/* Role: the frame as the other end receives it: linear part copied, pages shared. A partial checksum stays
+ * partial on a link without a wire; else the device vouches for it. */
+static struct sk_buff *make_rx(struct link_end *to, const struct sk_buff *skb)
+{
+    struct net_device *dev = to->dev;
+    u32 hlen = skb_headlen(skb);
+    struct sk_buff *rx = alloc_skb(dev->net, 64 + hlen);
+    const struct skb_shared_info *si = skb->shinfo;
+
+    if (!rx)
+        return NULL;
+    skb_reserve(rx, 64);
+    memcpy(skb_put(rx, hlen), skb->data, hlen);
+    for (int i = 0; i < si->nr_frags; i++) {
+        get_page(si->frags[i].page);
+        skb_add_rx_frag(rx, si->frags[i].page, si->frags[i].off, si->frags[i].size, si->frags[i].size);
+    }
+    rx->shinfo->gso_size = si->gso_size;
+    rx->shinfo->gso_segs = si->gso_segs;
+    rx->shinfo->gso_type = si->gso_type;
+    rx->dev = dev;
+    if (skb->ip_summed == CHECKSUM_PARTIAL) {
+        rx->ip_summed = dev->features & NETIF_F_NOWIRE ? CHECKSUM_PARTIAL : CHECKSUM_UNNECESSARY;
+        rx->csum_start = (u16)(skb->csum_start - skb_headroom(skb) + skb_headroom(rx));
+        rx->csum_offset = skb->csum_offset;
+    }
+    return rx;
+}
+
+/* One bit of the frame, anywhere. The checksum is completed first, so that it can tell. */
+static void corrupt(struct link_end *from, struct sk_buff *rx)
+{
+    u32 bit;
+
+    if (rx->ip_summed == CHECKSUM_UNNECESSARY)
+        rx->ip_summed = CHECKSUM_PARTIAL;
+    if (skb_linearize(rx) || skb_checksum_help(rx))
+        return;
+    rx->ip_summed = CHECKSUM_NONE;
+    bit = (u32)(dice(from) % ((u64)rx->len * 8));
+    rx->data[bit / 8] ^= (u8)(1u << (bit % 8));
+}
+
+static void put_on_wire(struct link_end *from, const struct sk_buff *skb, u64 depart)
+{
+    struct memlink *l = from->link;
+    const struct link_config *c = &l->cfg;
+    struct link_end *to = &l->ends[!from->end];
+    u64 due = depart + c->delay_ns;
+    struct sk_buff *rx;
+
+    if (from->bad_state ? chance(from, c->burst_exit_ppm) : chance(from, c->burst_enter_ppm))
+        from->bad_state = !from->bad_state;
+    if (!l->up || from->bad_state || chance(from, c->loss_ppm)) {
+        atomic_fetch_add(&from->dev->net->drops[SKB_DROP_REASON_FAULT_INJECTED], 1);
+        return;
+    }
+    for (int copies = 1 + chance(from, c->dup_ppm); copies; copies--) {
+        u64 late = chance(from, c->reorder_ppm) ? (c->reorder_delay_ns ? c->reorder_delay_ns : NSEC_PER_MSEC) : 0;
+
+        rx = make_rx(to, skb);
+        if (!rx)
+            return;
+        if (chance(from, c->corrupt_ppm))
+            corrupt(from, rx);
+        if (!heap_push(to, (struct frame){due + late, l->seq++, rx}))
+            kfree_skb_reason(rx, SKB_DROP_REASON_NOMEM);
+    }
+}
+
+/* ---- the sender's queue ------------------------------------------------------------------------------------- */
+
+static void tx_complete(struct link_end *e, u64 now)
+{
+    struct tx_frame *t;
+
+    while ((t = e->tx_head) != NULL && t->depart <= now) {
+        e->tx_head = t->next;
+        if (!e->tx_head)
+            e->tx_tail = &e->tx_head;
+        e->tx_len--;
+        consume_skb(t->skb);
+        free(t);
+    }
+}
+
+/* Bytes on the wire: preamble and gap are not counted, the headers of each GSO segment are. */
+static u64 wire_bytes(const struct sk_buff *skb)
+{
+    u32 hlen;
+
+    if (!skb_is_gso(skb) || skb->shinfo->gso_segs < 2)
+        return skb->len;
+    hlen = (u32)skb_transport_offset(skb) + (u32)(skb_transport_header(skb)[12] >> 4) * 4;
+    return skb->len + (skb->shinfo->gso_segs - 1ull) * hlen;
+}
+
+static netdev_tx_t memlink_xmit(struct sk_buff *skb, struct net_device *dev)
+{
+    struct link_end *e = dev->priv;
+    struct memlink *l = e->link;
+    u64 now = net_now(dev->net), depart = now;
+    struct tx_frame *t;
+
+    tx_complete(e, now);
+    if (e->tx_len >= (l->cfg.queue_packets ? l->cfg.queue_packets : 1000)) {
+        atomic_fetch_add(&dev->stats.tx_dropped, 1);
+        kfree_skb_reason(skb, SKB_DROP_REASON_FULL_RING);
+        return NETDEV_TX_OK;
+    }
+    atomic_fetch_add_explicit(&dev->stats.tx_packets, max(skb->shinfo->gso_segs, (u16)1), memory_order_relaxed);
+    atomic_fetch_add_explicit(&dev->stats.tx_bytes, wire_bytes(skb), memory_order_relaxed);
+    if (l->tap)
+        l->tap(l->tap_arg, e->end, skb, now);
+    if (l->cfg.rate_bps) {
+        depart = max(now, e->busy_until) + wire_bytes(skb) * 8 * NSEC_PER_SEC / l->cfg.rate_bps;
+        e->busy_until = depart;
+    }
+    put_on_wire(e, skb, depart);
+    t = depart > now ? malloc(sizeof(*t)) : NULL;
+    if (!t) { /* it has left already */
+        consume_skb(skb);
+        return NETDEV_TX_OK;
+    }
+    *t = (struct tx_frame){NULL, skb, depart};
+    *e->tx_tail = t;
+    e->tx_tail = &t->next;
+    e->tx_len++;
+    return NETDEV_TX_OK;
+}
+
+/* ---- delivery --------------------------------------------------------------------------------------------------- */
+
+static int deliver_due(struct link_end *e, u64 now, int budget)
+{
+    int n = 0;
+
+    tx_complete(e, now);
+    while (n < budget && e->n && e->heap[1].due <= now) {
+        struct sk_buff *skb = heap_pop(e).skb;
+
+        atomic_fetch_add_explicit(&e->dev->stats.rx_packets, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&e->dev->stats.rx_bytes, skb->len, memory_order_relaxed);
+        netif_receive_skb(skb);
+        n++;
+    }
+    napi_complete(e->dev);
+    return n;
+}
+
+static int memlink_ndo_poll(struct net_device *dev, int budget)
+{
+    struct link_end *e = dev->priv;
+
+    return deliver_due(e, net_now(dev->net), budget);
+}
+
+int memlink_poll(struct memlink *l, int end)
+{
+    struct link_end *e = &l->ends[end];
+
+    return deliver_due(e, net_now(e->dev->net), INT32_MAX);
+}
+
+u64 memlink_next(struct memlink *l)
+{
+    u64 next = UINT64_MAX;
+
+    for (int i = 0; i < 2; i++) {
+        if (l->ends[i].n)
+            next = min(next, l->ends[i].heap[1].due);
+        if (l->ends[i].tx_head)
+            next = min(next, l->ends[i].tx_head->depart);
+    }
+    return next;
+}
+
+/* ---- life ----------------------------------------------------------------------------------------------------------- */
+
+static const struct net_device_ops memlink_ops = {
+    .ndo_start_xmit = memlink_xmit,
+    .ndo_poll = memlink_ndo_poll,
+};
+
+static void memlink_dev_free(struct net_device *dev)
+{
+    free(dev);
+}
+
+/* MAC addresses count up over all links of the process, so that no two ends share one. */
+static int add_end(struct memlink *l, int end, struct net *net, const char *name, u32 id)
+{
+    struct link_end *e = &l->ends[end];
+    struct net_device *dev = calloc(1, sizeof(*dev));
+    int err;
+
+    if (!dev)
+        return -ENOMEM;
+    e->link = l;
+    e->end = end;
+    e->dev = dev;
+    e->tx_tail = &e->tx_head;
+    e->rng = l->cfg.seed + (u64)end * 0x5851f42d4c957f2dull;
+    snprintf(dev->name, sizeof(dev->name), "%s", name);
+    dev->mtu = l->cfg.mtu ? l->cfg.mtu : ETH_DATA_LEN;
+    dev->features = l->cfg.features;
+    dev->ops = &memlink_ops;
+    dev->priv = e;
+    dev->destructor = memlink_dev_free;
+    memcpy(dev->dev_addr, (u8[]){2, 0, (u8)(id >> 16), (u8)(id >> 8), (u8)id, (u8)(end + 1)}, ETH_ALEN);
+    err = register_netdev(net, dev);
+    if (err) {
+        free(dev);
+        e->dev = NULL;
+    }
+    return err;
+}
+
+struct memlink *memlink_create(struct net *a, struct net *b, const char *name, const struct link_config *cfg)
+{
+    static _Atomic u32 links;
+    struct memlink *l = calloc(1, sizeof(*l));
+    u32 id;
+
+    if (!l)
+        return NULL;
+    if (cfg)
+        l->cfg = *cfg;
+    l->up = true;
+    id = atomic_fetch_add(&links, 1);
+    if (add_end(l, 0, a, name, id) || add_end(l, 1, b, name, id)) {
+        memlink_destroy(l);
+        return NULL;
+    }
+    return l;
+}
+
+struct net_device *memlink_dev(struct memlink *l, int end)
+{
+    return l->ends[end].dev;
+}
+
+void memlink_config(struct memlink *l, const struct link_config *cfg)
+{
+    u64 seed = l->cfg.seed;
+    u32 mtu = l->cfg.mtu, features = l->cfg.features;
+
+    l->cfg = *cfg;
+    l->cfg.seed = seed;
+    if (cfg->mtu && cfg->mtu != mtu) {
+        dev_set_mtu(l->ends[0].dev, cfg->mtu);
+        dev_set_mtu(l->ends[1].dev, cfg->mtu);
+    } else {
+        l->cfg.mtu = mtu;
+    }
+    l->cfg.features = features; /* fixed when it was made */
+}
+
+static void lose_in_flight(struct link_end *e)
+{
+    while (e->n)
+        kfree_skb_reason(heap_pop(e).skb, SKB_DROP_REASON_FAULT_INJECTED);
+}
+
+void memlink_set_up(struct memlink *l, bool up)
+{
+    l->up = up;
+    if (up)
+        return;
+    lose_in_flight(&l->ends[0]);
+    lose_in_flight(&l->ends[1]);
+}
+
+void memlink_set_tap(struct memlink *l, void (*tap)(void *arg, int end, const struct sk_buff *skb, u64 now), void *arg)
+{
+    l->tap = tap;
+    l->tap_arg = arg;
+}
+
+void memlink_destroy(struct memlink *l)
+{
+    for (int i = 0; i < 2; i++) {
+        struct link_end *e = &l->ends[i];
+
+        if (e->dev)
+            unregister_netdev(e->dev);
+    }
+    for (int i = 0; i < 2; i++) {
+        struct link_end *e = &l->ends[i];
+
+        if (!e->dev)
+            continue;
+        lose_in_flight(e);
+        tx_complete(e, UINT64_MAX);
+        free(e->heap);
+    }
+    free(l);
+}

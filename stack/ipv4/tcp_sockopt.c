@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: MIT */
+/* SOL_TCP options (tcp(7)) with Linux's ranges and errors, and TCP_INFO. Other levels go to the address family. */
+
+#include "tcp_output.h"
+#include <linux/inet_diag.h>
+
+#ifndef TCP_IS_MPTCP
+#define TCP_IS_MPTCP 43
+#endif
+
+#define MAX_TCP_KEEPIDLE 32767
+#define MAX_TCP_KEEPINTVL 32767
+#define MAX_TCP_KEEPCNT 127
+#define MAX_TCP_SYNCNT 127
+#define TCP_FIN_TIMEOUT_MAX_S 120
+#define TFO_CLIENT_ENABLE 1
+#define TCP_CA_NAME_MAX_ 16
+
+/* ---- TCP_DEFER_ACCEPT: seconds to SYN-ACK retransmissions and back --------------------------------------- */
+
+static u8 secs_to_retrans(int seconds, int timeout, int rto_max)
+{
+    int period = timeout;
+    u8 res = 1;
+
+    if (seconds <= 0)
+        return 0;
+    while (seconds > period && res < 255) {
+        res++;
+        timeout = min(timeout << 1, rto_max);
+        period += timeout;
+    }
+    return res;
+}
+
+static int retrans_to_secs(u8 retrans, int timeout, int rto_max)
+{
+    int period = timeout;
+
+    if (!retrans)
+        return 0;
+    while (--retrans) {
+        timeout = min(timeout << 1, rto_max);
+        period += timeout;
+    }
+    return period;
+}
+
+#define TIMEOUT_INIT_S ((int)(TCP_TIMEOUT_INIT / NSEC_PER_SEC))
+#define RTO_MAX_S ((int)(TCP_RTO_MAX / NSEC_PER_SEC))
+
+/* ---- set ---------------------------------------------------------------------------------------------------- */
+
+static void tcp_sock_set_nodelay(struct sock *sk, bool on)
+{
+    struct tcp_sock *tp = tcp_sk(sk);
+
+    if (on) { /* PUSH: what is queued goes now, whatever cork says later */
+        tp->nonagle |= TCP_NAGLE_OFF | TCP_NAGLE_PUSH;
+        tcp_push_pending_frames(sk);
+    } else {
+        tp->nonagle &= (u8)~TCP_NAGLE_OFF;
+    }
+}
+
+static void tcp_sock_set_cork(struct sock *sk, bool on)
+{
+    struct tcp_sock *tp = tcp_sk(sk);
+
+    if (on) {
+        tp->nonagle |= TCP_NAGLE_CORK;
+        return;
+    }
+    tp->nonagle &= (u8)~TCP_NAGLE_CORK;
+    if (tp->nonagle & TCP_NAGLE_OFF)
+        tp->nonagle |= TCP_NAGLE_PUSH;
+    tcp_push_pending_frames(sk);
+}
+
+static void tcp_sock_set_quickack(struct sock *sk, int val)
+{
+    if (!(val & 1)) {
+        inet_csk_enter_pingpong_mode(sk);
+        return;
+    }
+    inet_csk_exit_pingpong_mode(sk);
+    if (tcp_in_states(sk, TCPF_ESTABLISHED | TCPF_CLOSE_WAIT) && inet_csk_ack_scheduled(sk)) {
+        inet_csk(sk)->icsk_ack.pending |= ICSK_ACK_PUSHED;
+        tcp_cleanup_rbuf(sk, 1);
+    }
+}
+
+static int tcp_sock_set_keepidle(struct sock *sk, int val)
+{
+    struct tcp_sock *tp = tcp_sk(sk);
+    u64 now = tcp_clock_ns(sk), elapsed, when;
+
+    if (val < 1 || val > MAX_TCP_KEEPIDLE)
+        return -EINVAL;
+    tp->keepalive_time = (u32)val;
+    if (sock_flag(sk, SOCK_KEEPOPEN) && !tcp_in_states(sk, TCPF_CLOSE | TCPF_LISTEN)) {
+        elapsed = min(now - inet_csk(sk)->icsk_ack.lrcvtime, now - tp->rcv_tstamp);
+        when = val * NSEC_PER_SEC;
+        inet_csk_reset_keepalive_timer(sk, when > elapsed ? when - elapsed : 0);
+    }
+    return 0;
+}
+
+static int tcp_set_window_clamp(struct sock *sk, int val)
+{
+    struct tcp_sock *tp = tcp_sk(sk);
+    u32 old = tp->window_clamp, clamp_;
+
+    if (!val) {
+        if (sk->sk_state != TCP_CLOSE)
+            return -EINVAL;
+        tp->window_clamp = 0;
+        return 0;
+    }
+    clamp_ = (u32)max(TCP_SKB_MIN_TRUESIZE / 2, val);
+    if (clamp_ == old)
+        return 0;
+    tp->window_clamp = clamp_;
+    if (clamp_ < old)
+        tp->rcv_ssthresh = min(tp->rcv_ssthresh, clamp_);
+    else
+        tp->rcv_ssthresh = max(tp->rcv_ssthresh, min(tp->rcv_wnd, clamp_));
+    return 0;
+}
+
+static int set_in_range(int val, int lo, int hi) { return val < lo || val > hi ? -EINVAL : 0; }
+
+static void tcp_set_linger2(struct tcp_sock *tp, int val)
+{
+    if (val < 0)
+        tp->linger2 = UINT64_MAX;
+    else
+        tp->linger2 = min(val, TCP_FIN_TIMEOUT_MAX_S) * NSEC_PER_SEC;
+}
+
+/* Timers, buffers and modes that are plain fields. 1: not one of these. */
+static int tcp_setsockopt_field(struct sock *sk, int optname, int val)
+{
+    struct inet_connection_sock *icsk = inet_csk(sk);
+    struct tcp_sock *tp = tcp_sk(sk);
+    int err = 0;
+
+    switch (optname) {
+    case TCP_MAXSEG:
+        if (val && (val < (int)TCP_MIN_MSS || val > (int)MAX_TCP_WINDOW))
+            return -EINVAL;
+        tp->rx_opt.user_mss = (u16)val;
+        return 0;
+    case TCP_KEEPINTVL:
+        err = set_in_range(val, 1, MAX_TCP_KEEPINTVL);
+        if (!err)
+            tp->keepalive_intvl = (u32)val;
+        return err;
+    case TCP_KEEPCNT:
+        err = set_in_range(val, 1, MAX_TCP_KEEPCNT);
+        if (!err)
+            tp->keepalive_probes = (u8)val;
+        return err;
+    case TCP_SYNCNT:
+        err = set_in_range(val, 1, MAX_TCP_SYNCNT);
+        if (!err)
+            icsk->icsk_syn_retries = (u8)val;
+        return err;
+    case TCP_LINGER2:
+        tcp_set_linger2(tp, val);
+        return 0;
+    case TCP_DEFER_ACCEPT:
+        icsk->icsk_accept_queue.rskq_defer_accept = secs_to_retrans(val, TIMEOUT_INIT_S, RTO_MAX_S);
+        return 0;
+    case TCP_USER_TIMEOUT:
+        if (val < 0)
+            return -EINVAL;
+        icsk->icsk_user_timeout = (u32)val;
+        return 0;
+    case TCP_THIN_LINEAR_TIMEOUTS:
+        err = set_in_range(val, 0, 1);
+        if (!err)
+            tp->thin_lto = val & 1;
+        return err;
+    case TCP_THIN_DUPACK: /* accepted, as Linux since 4.11: RACK has taken its place */
+        return set_in_range(val, 0, 1);
+    case TCP_SAVE_SYN:
+        err = set_in_range(val, 0, 2);
+        if (!err)
+            tp->save_syn = val & 3;
+        return err;
+    case TCP_INQ:
+        err = set_in_range(val, 0, 1);
+        if (!err)
+            tp->recvmsg_inq = val & 1;
+        return err;
+    case TCP_TX_DELAY:
+        if (val < 0)
+            return -EINVAL;
+        tp->tcp_tx_delay = (u32)val;
+        return 0;
+    default:
+        return 1;
+    }
+}
+
+/* Fast open is not spoken; its options keep their rules, and a connection goes the ordinary way. 1: not one. */
+static int tcp_setsockopt_fastopen(struct sock *sk, int optname, int val)
+{
+    struct tcp_sock *tp = tcp_sk(sk);
+    bool closed = tcp_in_states(sk, TCPF_CLOSE), fresh = closed || tcp_in_states(sk, TCPF_LISTEN);
+
+    switch (optname) {
+    case TCP_FASTOPEN:
+        if (val < 0 || !fresh)
+            return -EINVAL;
+        inet_csk(sk)->icsk_accept_queue.fastopen_max_qlen = (u32)min(val, sock_net(sk)->ipv4.sysctl_somaxconn);
+        return 0;
+    case TCP_FASTOPEN_CONNECT:
+        if (val > 1 || val < 0)
+            return -EINVAL;
+        if (!(sock_net(sk)->ipv4.sysctl_tcp_fastopen & TFO_CLIENT_ENABLE))
+            return -EOPNOTSUPP;
+        if (!closed)
+            return -EINVAL;
+        tp->fastopen_connect = val & 1;
+        return 0;
+    case TCP_FASTOPEN_NO_COOKIE:
+        if (val > 1 || val < 0 || !fresh)
+            return -EINVAL;
+        tp->fastopen_no_cookie = val & 1;
+        return 0;
+    default:
+        return 1;
+    }
+}
+
+/* Those that act on the connection at once. */
+static int tcp_setsockopt_action(struct sock *sk, int optname, int val)
+{
+    switch (optname) {
+    case TCP_NODELAY:
+        tcp_sock_set_nodelay(sk, val != 0);
+        return 0;
+    case TCP_CORK:
+        tcp_sock_set_cork(sk, val != 0);
+        return 0;
+    case TCP_QUICKACK:
+        tcp_sock_set_quickack(sk, val);
+        return 0;
+    case TCP_KEEPIDLE:
+        return tcp_sock_set_keepidle(sk, val);
+    case TCP_WINDOW_CLAMP:
+        return tcp_set_window_clamp(sk, val);
+    case TCP_NOTSENT_LOWAT:
+        tcp_sk(sk)->notsent_lowat = (u32)val;
+        sk->sk_write_space(sk);
+        return 0;
+    case TCP_REPAIR: /* the twin's business */
+    case TCP_REPAIR_QUEUE:
+    case TCP_QUEUE_SEQ:
+    case TCP_REPAIR_WINDOW:
+    case TCP_TIMESTAMP:
+        return -EPERM;
+    case TCP_REPAIR_OPTIONS:
+        return -EINVAL;
+    default:
+        return -ENOPROTOOPT;
+    }
+}
+
+static int tcp_setsockopt_string(struct sock *sk, int optname, const void *optval, socklen_t len)
+{
+    char name[TCP_CA_NAME_MAX_] = {0};
+    int err;
+
+    if (optname == TCP_FASTOPEN_KEY)
+        return len == 16 || len == 32 ? 0 : -EINVAL;
+    if (len < 1)
+        return -EINVAL;
+    if (optname == TCP_ULP)
+        return -ENOENT;
+    memcpy(name, optval, min((size_t)len, sizeof(name) - 1));
+    lock_sock(sk);
+    err = tcp_set_congestion_control(sk, name);
+    if (!err)
+        inet_csk(sk)->icsk_ca_setsockopt = 1;
+    release_sock(sk);
+    return err;
+}
+
+int tcp_setsockopt(struct sock *sk, int level, int optname, const void *optval, socklen_t len)
+{
+    int val, err;
+
+    if (level != IPPROTO_TCP)
+        return inet_csk(sk)->icsk_af_ops->setsockopt(sk, level, optname, optval, len);
+    if (optname == TCP_CONGESTION || optname == TCP_ULP || optname == TCP_FASTOPEN_KEY)
+        return tcp_setsockopt_string(sk, optname, optval, len);
+    if (len < (socklen_t)sizeof(int))
+        return -EINVAL;
+    memcpy(&val, optval, sizeof(val));
+    lock_sock(sk);
+    err = tcp_setsockopt_field(sk, optname, val);
+    if (err == 1)
+        err = tcp_setsockopt_fastopen(sk, optname, val);
+    if (err == 1)
+        err = tcp_setsockopt_action(sk, optname, val);
+    release_sock(sk);
+    net_tsq_service(sock_net(sk));
+    return err;
+}
+
+/* ---- TCP_INFO ---------------------------------------------------------------------------------------------------- */
+
+static void tcp_get_info_chrono(const struct sock *sk, struct tcp_info *info)
+{
+    const struct tcp_sock *tp = tcp_sk(sk);
+    u64 stats[__TCP_CHRONO_MAX] = {0}, total = 0;
+
+    for (int i = TCP_CHRONO_BUSY; i < __TCP_CHRONO_MAX; i++) {
+        stats[i] = tp->chrono_stat[i - 1];
+        if (i == tp->chrono_type)
+            stats[i] += tcp_ms_now(sk) - tp->chrono_start;
+        stats[i] *= 1000;
+        total += stats[i];
+    }
+    info->tcpi_busy_time = total;
+    info->tcpi_rwnd_limited = stats[TCP_CHRONO_RWND_LIMITED];
+    info->tcpi_sndbuf_limited = stats[TCP_CHRONO_SNDBUF_LIMITED];
+}
+
+static u8 tcp_info_options(const struct tcp_sock *tp)
+{
+    u8 o = 0;
+
+    if (tp->rx_opt.tstamp_ok)
+        o |= TCPI_OPT_TIMESTAMPS;
+    if (tcp_is_sack(tp))
+        o |= TCPI_OPT_SACK;
+    if (tp->rx_opt.wscale_ok)
+        o |= TCPI_OPT_WSCALE;
+    if (tp->ecn_flags & TCP_ECN_OK)
+        o |= TCPI_OPT_ECN;
+    if (tp->ecn_flags & TCP_ECN_SEEN)
+        o |= TCPI_OPT_ECN_SEEN;
+    if (tp->syn_data_acked)
+        o |= TCPI_OPT_SYN_DATA;
+    return o;
+}
+
+/* Bytes per second of the last rate sample. */
+static u64 tcp_compute_delivery_rate(const struct tcp_sock *tp)
+{
+    if (!tp->rate_delivered || !tp->rate_interval_us)
+        return 0;
+    return (u64)tp->rate_delivered * tp->mss_cache * USEC_PER_SEC / tp->rate_interval_us;
+}
+
+static void tcp_get_info_send(const struct sock *sk, struct tcp_info *info)
+{
+    const struct inet_connection_sock *icsk = inet_csk(sk);
+    const struct tcp_sock *tp = tcp_sk(sk);
+
+    info->tcpi_ca_state = icsk->icsk_ca_state;
+    info->tcpi_retransmits = icsk->icsk_retransmits;
+    info->tcpi_probes = icsk->icsk_probes_out;
+    info->tcpi_backoff = icsk->icsk_backoff;
+    info->tcpi_rto = (u32)(icsk->icsk_rto / NSEC_PER_USEC);
+    info->tcpi_snd_mss = tp->mss_cache;
+    info->tcpi_unacked = tp->packets_out;
+    info->tcpi_sacked = tp->sacked_out;
+    info->tcpi_lost = tp->lost_out;
+    info->tcpi_retrans = tp->retrans_out;
+    info->tcpi_pmtu = icsk->icsk_pmtu_cookie;
+    info->tcpi_rtt = tp->srtt_us >> 3;
+    info->tcpi_rttvar = tp->mdev_us >> 2;
+    info->tcpi_snd_ssthresh = tp->snd_ssthresh;
+    info->tcpi_reordering = tp->reordering;
+    info->tcpi_total_retrans = tp->total_retrans;
+    info->tcpi_bytes_acked = tp->bytes_acked;
+    info->tcpi_segs_out = tp->segs_out;
+    info->tcpi_data_segs_out = tp->data_segs_out;
+    info->tcpi_notsent_bytes = (u32)max((s32)(READ_ONCE(tp->write_seq) - READ_ONCE(tp->snd_nxt)), 0);
+    info->tcpi_min_rtt = tcp_min_rtt(tp);
+    info->tcpi_delivery_rate_app_limited = tp->rate_app_limited;
+    info->tcpi_delivery_rate = tcp_compute_delivery_rate(tp);
+    info->tcpi_delivered = tp->delivered;
+    info->tcpi_delivered_ce = tp->delivered_ce;
+    info->tcpi_bytes_sent = tp->bytes_sent;
+    info->tcpi_bytes_retrans = tp->bytes_retrans;
+    info->tcpi_dsack_dups = tp->dsack_dups;
+    info->tcpi_reord_seen = tp->reord_seen;
+    info->tcpi_snd_wnd = tp->snd_wnd;
+    tcp_get_info_chrono(sk, info);
+}
+
+/* Fill *info (zeroed here). Reads without the socket lock give a picture that may be torn, never a crash. */
+void tcp_get_info(struct sock *sk, struct tcp_info *info)
+{
+    const struct inet_connection_sock *icsk = inet_csk(sk);
+    const struct tcp_sock *tp = tcp_sk(sk);
+    u64 now = tcp_clock_ns(sk);
+
+    memset(info, 0, sizeof(*info));
+    info->tcpi_state = sk->sk_state;
+    info->tcpi_pacing_rate = sk->sk_pacing_rate;
+    info->tcpi_max_pacing_rate = sk->sk_max_pacing_rate;
+    info->tcpi_reordering = tp->reordering;
+    info->tcpi_snd_cwnd = tcp_snd_cwnd(tp);
+    if (sk->sk_state == TCP_LISTEN) { /* these two have another meaning on a listener */
+        info->tcpi_unacked = READ_ONCE(sk->sk_ack_backlog);
+        info->tcpi_sacked = READ_ONCE(sk->sk_max_ack_backlog);
+        return;
+    }
+    tcp_get_info_send(sk, info);
+    info->tcpi_options = tcp_info_options(tp);
+    info->tcpi_snd_wscale = tp->rx_opt.wscale_ok ? tp->rx_opt.snd_wscale : 0;
+    info->tcpi_rcv_wscale = tp->rx_opt.wscale_ok ? tp->rx_opt.rcv_wscale : 0;
+    info->tcpi_ato = (u32)(min(icsk->icsk_ack.ato, icsk->icsk_delack_max) / NSEC_PER_USEC);
+    info->tcpi_rcv_mss = icsk->icsk_ack.rcv_mss;
+    info->tcpi_last_data_sent = (u32)((now - tp->lsndtime) / NSEC_PER_MSEC);
+    info->tcpi_last_data_recv = (u32)((now - icsk->icsk_ack.lrcvtime) / NSEC_PER_MSEC);
+    info->tcpi_last_ack_recv = (u32)((now - tp->rcv_tstamp) / NSEC_PER_MSEC);
+    info->tcpi_rcv_ssthresh = tp->rcv_ssthresh;
+    info->tcpi_advmss = tp->advmss;
+    info->tcpi_rcv_rtt = tp->rcv_rtt_est.rtt_us >> 3;
+    info->tcpi_rcv_space = tp->rcvq_space.space;
+    info->tcpi_bytes_received = tp->bytes_received;
+    info->tcpi_segs_in = tp->segs_in;
+    info->tcpi_data_segs_in = tp->data_segs_in;
+    info->tcpi_rcv_ooopack = tp->rcv_ooopack;
+}
+
+/* ---- get ----------------------------------------------------------------------------------------------------------- */
+
+/* Copy at most *len bytes and say how many. */
+static int put_opt(void *optval, socklen_t *len, const void *val, size_t size)
+{
+    *len = (socklen_t)min((size_t)*len, size);
+    memcpy(optval, val, *len);
+    return 0;
+}
+
+/* Options that are not an int. 1: it is not one of these. */
+static int tcp_getsockopt_struct(struct sock *sk, int optname, void *optval, socklen_t *len)
+{
+    const struct tcp_congestion_ops *ca = inet_csk(sk)->icsk_ca_ops;
+    char name[TCP_CA_NAME_MAX_] = {0};
+    union tcp_cc_info cc;
+    struct tcp_info info;
+    size_t size = 0;
+    int attr;
+
+    switch (optname) {
+    case TCP_INFO:
+        lock_sock(sk);
+        tcp_get_info(sk, &info);
+        release_sock(sk);
+        return put_opt(optval, len, &info, sizeof(info));
+    case TCP_CC_INFO:
+        memset(&cc, 0, sizeof(cc));
+        lock_sock(sk);
+        if (ca && ca->get_info)
+            size = ca->get_info(sk, ~0u, &attr, &cc);
+        release_sock(sk);
+        return put_opt(optval, len, &cc, min(size, sizeof(cc)));
+    case TCP_CONGESTION:
+        if (ca)
+            snprintf(name, sizeof(name), "%s", ca->name);
+        return put_opt(optval, len, name, sizeof(name));
+    case TCP_ULP:
+    case TCP_FASTOPEN_KEY:
+    case TCP_SAVED_SYN: /* none */
+        *len = 0;
+        return 0;
+    default:
+        return 1;
+    }
+}
+
+static int tcp_get_linger2(const struct sock *sk)
+{
+    u64 v = tcp_sk(sk)->linger2;
+
+    if (v == UINT64_MAX)
+        return -1;
+    return v ? (int)(v / NSEC_PER_SEC) : sock_net(sk)->ipv4.sysctl_tcp_fin_timeout;
+}
+
+static int tcp_get_maxseg(const struct sock *sk)
+{
+    const struct tcp_sock *tp = tcp_sk(sk);
+
+    if (tp->rx_opt.user_mss && tcp_in_states(sk, TCPF_CLOSE | TCPF_LISTEN))
+        return tp->rx_opt.user_mss;
+    return (int)tp->mss_cache;
+}
+
+static int or_default(u32 val, int sysctl) { return val ? (int)val : sysctl; }
+
+/* 0 with *val, or -errno. */
+static int tcp_getsockopt_int(struct sock *sk, int optname, int *val)
+{
+    const struct inet_connection_sock *icsk = inet_csk(sk);
+    const struct netns_ipv4 *ipv4 = &sock_net(sk)->ipv4;
+    const struct tcp_sock *tp = tcp_sk(sk);
+
+    switch (optname) {
+    case TCP_MAXSEG: *val = tcp_get_maxseg(sk); return 0;
+    case TCP_NODELAY: *val = !!(tp->nonagle & TCP_NAGLE_OFF); return 0;
+    case TCP_CORK: *val = !!(tp->nonagle & TCP_NAGLE_CORK); return 0;
+    case TCP_KEEPIDLE: *val = or_default(tp->keepalive_time, ipv4->sysctl_tcp_keepalive_time); return 0;
+    case TCP_KEEPINTVL: *val = or_default(tp->keepalive_intvl, ipv4->sysctl_tcp_keepalive_intvl); return 0;
+    case TCP_KEEPCNT: *val = or_default(tp->keepalive_probes, ipv4->sysctl_tcp_keepalive_probes); return 0;
+    case TCP_SYNCNT: *val = or_default(icsk->icsk_syn_retries, ipv4->sysctl_tcp_syn_retries); return 0;
+    case TCP_LINGER2: *val = tcp_get_linger2(sk); return 0;
+    case TCP_DEFER_ACCEPT:
+        *val = retrans_to_secs(icsk->icsk_accept_queue.rskq_defer_accept, TIMEOUT_INIT_S, RTO_MAX_S);
+        return 0;
+    case TCP_WINDOW_CLAMP: *val = (int)tp->window_clamp; return 0;
+    case TCP_QUICKACK: *val = !inet_csk_in_pingpong_mode(sk); return 0;
+    case TCP_THIN_LINEAR_TIMEOUTS: *val = tp->thin_lto; return 0;
+    case TCP_THIN_DUPACK: *val = 0; return 0;
+    case TCP_REPAIR: *val = 0; return 0;
+    case TCP_REPAIR_QUEUE: return -EINVAL;
+    case TCP_REPAIR_WINDOW: return -EPERM;
+    case TCP_QUEUE_SEQ: return -EINVAL;
+    case TCP_USER_TIMEOUT: *val = (int)icsk->icsk_user_timeout; return 0;
+    case TCP_FASTOPEN: *val = (int)icsk->icsk_accept_queue.fastopen_max_qlen; return 0;
+    case TCP_FASTOPEN_CONNECT: *val = tp->fastopen_connect; return 0;
+    case TCP_FASTOPEN_NO_COOKIE: *val = tp->fastopen_no_cookie; return 0;
+    case TCP_TX_DELAY: *val = (int)tp->tcp_tx_delay; return 0;
+    case TCP_TIMESTAMP: *val = (int)(tcp_ms_now(sk) + tp->tsoffset); return 0;
+    case TCP_NOTSENT_LOWAT: *val = (int)tp->notsent_lowat; return 0;
+    case TCP_INQ: *val = tp->recvmsg_inq; return 0;
+    case TCP_SAVE_SYN: *val = tp->save_syn; return 0;
+    case TCP_IS_MPTCP: *val = 0; return 0;
+    default: return -ENOPROTOOPT; /* TCP_ZEROCOPY_RECEIVE and TCP_MD5SIG too */
+    }
+}
+
+int tcp_getsockopt(struct sock *sk, int level, int optname, void *optval, socklen_t *len)
+{
+    int val, err;
+
+    if (level != IPPROTO_TCP)
+        return inet_csk(sk)->icsk_af_ops->getsockopt(sk, level, optname, optval, len);
+    if ((int)*len < 0)
+        return -EINVAL;
+    err = tcp_getsockopt_struct(sk, optname, optval, len);
+    if (err != 1)
+        return err;
+    err = tcp_getsockopt_int(sk, optname, &val);
+    return err ? err : put_opt(optval, len, &val, sizeof(val));
+}

@@ -1,0 +1,112 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# What a stack inside one process cannot do alone: connections that are inherited, passed on, used by stdio, or left
+# behind at exit go on in the kernel, without a byte lost.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../lib/netns.sh"
+. "$here/../lib/report.sh"
+netns_up handover
+cd "$SCRATCH" || exit 1
+cc -O1 -Wall -o client "$here/handover_client.c" || die "handover_client.c does not compile."
+
+cat >server.py <<'P'
+import socket, sys, threading
+def serve(conn, n):
+    try:
+        line = b""
+        while not line.endswith(b"\n"):
+            c = conn.recv(1)
+            if not c: return
+            line += c
+        words = line.split()
+        if words[0] == b"echo":
+            while data := conn.recv(65536): conn.sendall(data)
+        elif words[0] == b"data":
+            conn.sendall(bytes(i * 7 & 255 for i in range(int(words[1]))))
+            conn.shutdown(socket.SHUT_WR)
+            while conn.recv(65536): pass
+        elif words[0] == b"count":
+            total = 0
+            conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            threading.Event().wait(0.3)
+            end = "end"
+            try:
+                while data := conn.recv(65536): total += len(data)
+            except OSError as e: end = str(e)
+            with open("count.tmp", "w") as f: f.write(f"{total} {end}\n")
+            import os; os.rename("count.tmp", "count")
+    except OSError as e:
+        print("connection", n, e, file=sys.stderr)
+    finally:
+        conn.close()
+with socket.create_server((sys.argv[1], int(sys.argv[2])), backlog=64) as l:
+    n = 0
+    while True:
+        n += 1
+        threading.Thread(target=serve, args=(l.accept()[0], n), daemon=True).start()
+P
+serve echo s 7000 "$PYTHON" server.py "$ADDR_S" 7000 || die "the server did not start."
+
+# try NAME [WANTED]   One case; by the stack at first, and handed over (where that can be seen in the counters).
+try() {
+    rm -f "$SCRATCH/$1.stats."*
+    timeout 20 "${IN_C[@]}" env SLUICE_STATS="$SCRATCH/$1.stats.%p" SLUICE_LOG=info SLUICE_LOG_FILE="$SCRATCH/$1.log" \
+        "${SL[@]}" ./client "$ADDR_S" 7000 "$1" >"$1.out" 2>&1
+    for ((i = 0; i < 40; i++)); do [ -s "$1.out" ] && break; sleep 0.1; done # a child may speak last
+    same "$1" "$(cat "$1.out" 2>&1)" "${2:-ok}"
+    [ "$(cat "$1.out")" = "${2:-ok}" ] || sed 's/^/#   /' "$1.log" 2>/dev/null | tail -n 6
+}
+# the stack had it and gave it away
+moved() { [ -n "$KERNEL_ONLY" ] || check "$1: handed over" "$(cat "$1.log" 2>&1)" grep -q 'goes on in the kernel because' "$1.log"; }
+
+for c in fdopen fork_child_uses fork_parent_closes fork_parent_exits fork_chain scm_rights unread_moves half_closed_moves \
+    peer_closed_moves sleeper_follows poller_follows; do
+    try $c
+    moved $c
+done
+try fork_parent_goes_on
+[ -n "$KERNEL_ONLY" ] || check "fork_parent_goes_on: the stack keeps it" "$(cat fork_parent_goes_on.log 2>&1)" \
+    sh -c '! grep -q "goes on in the kernel because another" fork_parent_goes_on.log'
+if [ -n "$KERNEL_ONLY" ]; then
+    skip owner_killed "the kernel's connections outlive their process"
+else
+    try owner_killed 2>/dev/null # the shell would tell of the kill
+fi
+try exec_inherits "through exec"
+try spawn_stdin "$(printf 'through spawn\nok')"
+
+# what was written arrives, though the program is gone
+for c in exit_unsent close_exit_unsent exec_cloexec; do
+    rm -f count
+    timeout 20 "${IN_C[@]}" env SLUICE_LOG=info SLUICE_LOG_FILE="$SCRATCH/$c.log" "${SL[@]}" ./client "$ADDR_S" 7000 $c >$c.out 2>&1
+    for ((i = 0; i < 150; i++)); do [ -e count ] && break; sleep 0.1; done
+    same "$c: all $(cat $c.out) bytes arrive, and the end" "$(cat count 2>&1)" "$(cat $c.out) end"
+done
+
+# bash: standard output becomes the connection; commands inherit it
+same "bash /dev/tcp" "$(timeout 20 "${IN_C[@]}" "${SL[@]}" bash -c "exec 3<>/dev/tcp/$ADDR_S/7000
+    printf 'echo\nhello\n' >&3; read -r x <&3; echo more >&3; y=\$(head -n1 <&3); echo \"\$x \$y\"" 2>&1)" "hello more"
+
+# a server that forks for each connection
+timeout 30 "${IN_C[@]}" env SLUICE_LOG=info SLUICE_LOG_FILE="$SCRATCH/fork_server.log" "${SL[@]}" ./client "$ADDR_S" 7000 fork_server >fork_server.out 2>&1 &
+for ((i = 0; i < 100; i++)); do [ -n "$("${IN_C[@]}" ss -Hltn 'sport = :4242')" ] && break; sleep 0.05; done
+sleep 0.3
+for i in 1 2 3 4 5; do
+    head -c 100000 /dev/urandom >in
+    timeout 10 "${IN_S[@]}" "$PYTHON" -c '
+import socket, sys, threading
+s = socket.create_connection((sys.argv[1], 4242)); data = open("in", "rb").read()
+t = threading.Thread(target=lambda: (s.sendall(data), s.shutdown(socket.SHUT_WR))); t.start()
+out = b""
+while d := s.recv(65536): out += d
+open("out", "wb").write(out)' "$ADDR_C" 2>err || cat err
+    same "fork server, connection $i" "$(sha out 2>&1)" "$(sha in)"
+done
+wait $!
+same "fork server ends" "$(cat fork_server.out)" ok
+
+# nothing is left behind
+sleep 0.2
+same "no connection is left on the client's side" "$("${IN_C[@]}" ss -Htn state established state fin-wait-1 state close-wait | wc -l)" 0
+report_end

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+/* handover_client HOST PORT CASE: a program that does with its connection what a stack inside one process cannot
+ * do alone. The server (handover.sh) answers a line "echo", "count" or "data N". Prints one line, "ok" or what
+ * went wrong; handover.sh compares. Built and run by handover.sh; nothing here knows of sluice. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct sockaddr_in server;
+#define SAY(...) (dprintf(1, __VA_ARGS__), dprintf(1, "\n"))
+#define MUST(cond)                                                                                 \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            SAY("line %d: %s: %s", __LINE__, #cond, strerror(errno));                              \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+
+static int dial(const char *hello)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    MUST(fd >= 0 && connect(fd, (struct sockaddr *)&server, sizeof(server)) == 0);
+    MUST(write(fd, hello, strlen(hello)) == (ssize_t)strlen(hello));
+    return fd;
+}
+
+/* There and back: n bytes of a pattern. */
+static int echo(int fd, size_t n, unsigned seed)
+{
+    char out[4096], in[4096];
+    for (size_t i = 0; i < n; i++)
+        out[i] = (char)(i * 31 + seed);
+    if (write(fd, out, n) != (ssize_t)n)
+        return 0;
+    for (size_t got = 0; got < n;) {
+        ssize_t r = read(fd, in + got, n - got);
+        if (r <= 0)
+            return 0;
+        got += r;
+    }
+    return !memcmp(in, out, n);
+}
+
+static void reap(pid_t pid)
+{
+    int st;
+    MUST(waitpid(pid, &st, 0) == pid && WIFEXITED(st) && WEXITSTATUS(st) == 0);
+}
+
+static void fdopen_case(void)
+{
+    int fd = dial("echo\n");
+    char line[64];
+    MUST(echo(fd, 1000, 1));
+    FILE *f = fdopen(fd, "r+");
+    MUST(f && fputs("by stdio\n", f) >= 0 && fflush(f) == 0);
+    MUST(fgets(line, sizeof(line), f) && !strcmp(line, "by stdio\n"));
+    MUST(fclose(f) == 0);
+}
+
+static void fork_child_uses(void)
+{
+    int fd = dial("echo\n");
+    MUST(echo(fd, 1000, 1));
+    pid_t pid = fork();
+    if (!pid) {
+        MUST(echo(fd, 2000, 2));
+        _exit(0);
+    }
+    reap(pid);
+    MUST(echo(fd, 3000, 3)); /* and the parent still has it */
+}
+
+static void fork_parent_goes_on(void)
+{
+    int fd = dial("echo\n");
+    pid_t pid = fork();
+    if (!pid) {
+        usleep(50000); /* holds it and lets it go, untouched */
+        _exit(0);
+    }
+    for (int i = 0; i < 50; i++)
+        MUST(echo(fd, 500, i));
+    reap(pid);
+    for (int i = 0; i < 50; i++)
+        MUST(echo(fd, 500, i));
+}
+
+static void fork_parent_closes(void)
+{
+    int fd = dial("echo\n"), p[2];
+    char c;
+    MUST(echo(fd, 1000, 1) && pipe(p) == 0);
+    pid_t pid = fork();
+    if (!pid) {
+        MUST(read(p[0], &c, 1) == 1);
+        MUST(echo(fd, 2000, 2));
+        _exit(0);
+    }
+    close(fd);
+    MUST(write(p[1], "x", 1) == 1);
+    reap(pid);
+}
+
+static void fork_parent_exits(void)
+{
+    int fd = dial("echo\n");
+    MUST(echo(fd, 1000, 1));
+    pid_t pid = fork();
+    if (pid)
+        _exit(0); /* "ok" comes from the child */
+    usleep(100000);
+    MUST(echo(fd, 2000, 2));
+    SAY("ok");
+    _exit(0);
+}
+
+/* One write and one read by each of several processes in turn. */
+static void fork_chain(void)
+{
+    int fd = dial("echo\n");
+    for (int depth = 0; depth < 4; depth++) {
+        pid_t pid = fork();
+        if (pid) {
+            reap(pid);
+            MUST(echo(fd, 100, depth));
+            if (depth)
+                _exit(0);
+            return;
+        }
+    }
+    MUST(echo(fd, 1000, 9));
+    _exit(0);
+}
+
+static void owner_killed(void)
+{
+    int fd = dial("echo\n"), p[2];
+    char c;
+    MUST(echo(fd, 100, 1) && pipe(p) == 0);
+    pid_t pid = fork();
+    if (pid) {
+        raise(SIGKILL);
+        _exit(1);
+    }
+    usleep(100000);
+    ssize_t r = write(fd, "x", 1);
+    if (r == 1) /* it may take a round trip */
+        r = read(fd, &c, 1);
+    SAY(r < 0 && (errno == ECONNRESET || errno == EPIPE || errno == ENOTCONN) ? "ok" : "no error");
+    _exit(0);
+}
+
+static void exec_inherits(void)
+{
+    int fd = dial("echo\n");
+    MUST(echo(fd, 1000, 1));
+    MUST(dup2(fd, 0) == 0);
+    MUST(write(fd, "through exec\n", 13) == 13);
+    execlp("head", "head", "-n1", (char *)NULL);
+    MUST(0);
+}
+
+static void exec_cloexec(void)
+{
+    int fd = dial("count\n");
+    static char buf[300000];
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    ssize_t n = write(fd, buf, sizeof(buf));
+    MUST(n > 0);
+    char text[64];
+    snprintf(text, sizeof(text), "echo %zd", n + 0);
+    execl("/bin/sh", "sh", "-c", text, (char *)NULL);
+    MUST(0);
+}
+
+static void spawn_stdin(void)
+{
+    int fd = dial("echo\n"), st;
+    extern char **environ;
+    posix_spawn_file_actions_t fa;
+    pid_t pid;
+    char *argv[] = {"head", "-n1", NULL};
+    MUST(echo(fd, 100, 1));
+    MUST(write(fd, "through spawn\n", 14) == 14);
+    posix_spawn_file_actions_init(&fa);
+    posix_spawn_file_actions_adddup2(&fa, fd, 0);
+    MUST(posix_spawnp(&pid, "head", &fa, NULL, argv, environ) == 0);
+    MUST(waitpid(pid, &st, 0) == pid && st == 0);
+}
+
+static void scm_rights(void)
+{
+    int fd = dial("echo\n"), sv[2];
+    MUST(echo(fd, 1000, 1) && socketpair(AF_UNIX, SOCK_STREAM, 0, sv) == 0);
+    char byte = 'x', buf[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = {0};
+    struct iovec iov = {&byte, 1};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = buf, .msg_controllen = sizeof(buf)};
+    pid_t pid = fork();
+    if (!pid) {
+        close(fd);
+        MUST(recvmsg(sv[1], &m, 0) == 1);
+        memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(fd));
+        MUST(echo(fd, 2000, 2));
+        _exit(0);
+    }
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    *c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+    MUST(sendmsg(sv[0], &m, 0) == 1);
+    close(fd);
+    reap(pid);
+}
+
+/* The kernel finishes what was written, however the program ends. how: close first? */
+static void exit_unsent(int close_first)
+{
+    int fd = dial("count\n");
+    static char buf[65536];
+    size_t total = 0;
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    for (ssize_t n; (n = write(fd, buf, sizeof(buf))) > 0;)
+        total += n;
+    MUST(errno == EAGAIN && total > 0);
+    if (close_first)
+        close(fd);
+    SAY("%zu", total);
+    exit(0);
+}
+
+static void unread_moves(void)
+{
+    int fd = dial("data 200000\n");
+    static char buf[200000];
+    size_t got = 0;
+    usleep(100000); /* now it waits unread, as much as the window takes */
+    int copy = dup2(fd, 2); /* a standard stream: it goes to the kernel */
+    MUST(copy == 2);
+    while (got < sizeof(buf)) {
+        ssize_t n = read(2, buf + got, sizeof(buf) - got);
+        MUST(n > 0);
+        got += n;
+    }
+    for (size_t i = 0; i < got; i++)
+        MUST(buf[i] == (char)(i * 7));
+    MUST(read(2, buf, 1) == 0); /* the server's end came with it, or comes now */
+}
+
+static void half_closed_moves(void)
+{
+    int fd = dial("data 5000\n");
+    char buf[5000];
+    size_t got = 0;
+    MUST(shutdown(fd, SHUT_WR) == 0);
+    usleep(100000);
+    FILE *f = fdopen(fd, "r");
+    for (int ch; (ch = fgetc(f)) != EOF; got++)
+        if (got < sizeof(buf))
+            buf[got] = ch;
+    MUST(got == sizeof(buf));
+    for (size_t i = 0; i < got; i++)
+        MUST(buf[i] == (char)(i * 7));
+}
+
+static void peer_closed_moves(void)
+{
+    int fd = dial("data 3000\n"), copy;
+    static char buf[4000];
+    usleep(100000); /* CLOSE_WAIT with 3000 bytes unread */
+    MUST((copy = dup2(fd, 0)) == 0);
+    size_t got = 0;
+    for (ssize_t n; (n = read(0, buf, sizeof(buf))) > 0;)
+        got += n;
+    MUST(got == 3000);
+    MUST(write(0, "more", 4) == 4); /* our direction still works */
+}
+
+/* A thread sleeps in read() while the connection moves away under it: here by a child's touch. */
+static void sleeper_follows(void)
+{
+    int fd = dial("echo\n");
+    char buf[8];
+    pid_t pid = fork();
+    if (!pid) {
+        usleep(100000);
+        MUST(write(fd, "wake up", 7) == 7);
+        _exit(0);
+    }
+    MUST(read(fd, buf, 7) == 7 && !memcmp(buf, "wake up", 7));
+    reap(pid);
+}
+
+static void poller_follows(void)
+{
+    int fd = dial("echo\n");
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char buf[8];
+    pid_t pid = fork();
+    if (!pid) {
+        usleep(100000);
+        MUST(write(fd, "wake up", 7) == 7);
+        _exit(0);
+    }
+    MUST(poll(&p, 1, 5000) == 1 && (p.revents & POLLIN));
+    MUST(read(fd, buf, 7) == 7);
+    reap(pid);
+}
+
+/* A server that forks for each connection, as inetd and socat do. */
+static void fork_server(void)
+{
+    int one = 1, l = socket(AF_INET, SOCK_STREAM, 0), st;
+    struct sockaddr_in me = {.sin_family = AF_INET, .sin_port = htons(4242)};
+    MUST(setsockopt(l, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0);
+    MUST(bind(l, (struct sockaddr *)&me, sizeof(me)) == 0 && listen(l, 16) == 0);
+    for (int i = 0; i < 5; i++) {
+        int fd = accept(l, NULL, NULL);
+        MUST(fd >= 0);
+        pid_t pid = fork();
+        if (!pid) {
+            char buf[4096];
+            close(l);
+            for (ssize_t n; (n = read(fd, buf, sizeof(buf))) > 0;)
+                MUST(write(fd, buf, n) == n);
+            _exit(0);
+        }
+        close(fd);
+    }
+    while (wait(&st) > 0)
+        MUST(st == 0);
+}
+
+static const struct {
+    const char *name;
+    void (*fn)(void);
+} cases[] = {
+    {"fdopen", fdopen_case},
+    {"fork_child_uses", fork_child_uses},
+    {"fork_parent_goes_on", fork_parent_goes_on},
+    {"fork_parent_closes", fork_parent_closes},
+    {"fork_parent_exits", fork_parent_exits},
+    {"fork_chain", fork_chain},
+    {"owner_killed", owner_killed},
+    {"exec_inherits", exec_inherits},
+    {"exec_cloexec", exec_cloexec},
+    {"spawn_stdin", spawn_stdin},
+    {"scm_rights", scm_rights},
+    {"unread_moves", unread_moves},
+    {"half_closed_moves", half_closed_moves},
+    {"peer_closed_moves", peer_closed_moves},
+    {"sleeper_follows", sleeper_follows},
+    {"poller_follows", poller_follows},
+    {"fork_server", fork_server},
+};
+
+int main(int argc, char **argv)
+{
+    if (argc != 4)
+        return 2;
+    signal(SIGPIPE, SIG_IGN);
+    server.sin_family = AF_INET;
+    server.sin_port = htons(atoi(argv[2]));
+    inet_pton(AF_INET, argv[1], &server.sin_addr);
+    if (!strcmp(argv[3], "exit_unsent"))
+        exit_unsent(0);
+    if (!strcmp(argv[3], "close_exit_unsent"))
+        exit_unsent(1);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        if (strcmp(cases[i].name, argv[3]))
+            continue;
+        cases[i].fn();
+        if (strcmp(argv[3], "fork_parent_exits"))
+            SAY("ok");
+        return 0;
+    }
+    return 2;
+}
