@@ -307,6 +307,7 @@ static int add_end(struct memlink *l, int end, struct net *net, const char *name
     dev->ops = &memlink_ops;
     dev->priv = e;
     dev->destructor = memlink_dev_free;
+    dev->own_address = true; /* there is no host behind it to answer ARP and ping */
     memcpy(dev->dev_addr, (u8[]){2, 0, (u8)(id >> 16), (u8)(id >> 8), (u8)id, (u8)(end + 1)}, ETH_ALEN);
     err = register_netdev(net, dev);
     if (err) {

@@ -82,6 +82,7 @@ static void pcap_appear(struct pcap_file *f, u64 from, u32 type, u32 len, u32 la
     u64 both;
 
     memcpy(&both, v, 8);
+    atomic_signal_fence(memory_order_seq_cst); /* what was put inside the filler is in memory */
     head->v = head->v;
     *tail = *tail;
     *tail = last;

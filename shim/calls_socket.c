@@ -337,6 +337,7 @@ static struct file *enter_new(int fd)
 
     if (fd_kind_of(fd) != FD_NEW || shim_bypass() || !(f = fget(fd)))
         return NULL;
+    shim_tls.saved_errno = errno;
     SHIM_ENTER();
     if (atomic_load(&f->state) == FILE_NEW)
         return f;
@@ -371,6 +372,7 @@ SHIM_EXPORT int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
                 leave_to_kernel(f, "an IPv6 connection", NULL, "sluice serves IPv4 only");
                 pthread_mutex_unlock(&f->lock);
             }
+            errno = shim_tls.saved_errno;
             leave_new(f);
             return real_connect(fd, addr, len);
         }
@@ -400,7 +402,8 @@ SHIM_EXPORT int bind(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
         leave_new(f);
         return r;
     }
-    return (int)FILE_CALL(fd, real_bind(fd, addr, len), -EINVAL); /* bound already */
+    /* Bound already: EINVAL, but the kernel looks at the address first. */
+    return (int)FILE_CALL(fd, real_bind(fd, addr, len), f->reserved ? REAL(real_bind(fd, addr, len)) : -EINVAL);
 }
 
 /* The stack's listener beside the twin's. f->lock held. 0 or -errno with *why. */

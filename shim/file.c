@@ -414,13 +414,14 @@ int file_getsockopt(struct socket *sock, int level, int optname, void *val, sock
 struct file *file_enter_slow(int fd)
 {
     struct file *f;
-    int saved;
+    int saved = errno;
 
     if (shim_bypass())
         return NULL;
     f = fget(fd);
     if (!f)
         return NULL;
+    shim_tls.saved_errno = saved;
     SHIM_ENTER();
     switch (atomic_load(&f->state)) {
     case FILE_STACK:
@@ -428,7 +429,6 @@ struct file *file_enter_slow(int fd)
         net_tick(live_net);
         return f;
     case FILE_FOREIGN:
-        saved = errno;
         (void)foreign_touch(f); /* whatever came of it, the kernel has the answer now */
         errno = saved;
         break;
@@ -444,6 +444,7 @@ bool file_leave(struct file *f, ssize_t r)
     bool interrupted = r == -ERESTARTSYS || r == -EINTR;
 
     fput(f);
+    errno = shim_tls.saved_errno;
     SHIM_LEAVE();
     if (unlikely(shim_tls.deferred) && !shim_tls.in_stack) {
         bool norestart = sigdefer_run();

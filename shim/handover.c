@@ -203,15 +203,57 @@ static struct sock *file_sock_get(struct file *f, bool orphan)
     return sk;
 }
 
-/* Nothing lives any more (reset, or ended both ways): the twin only has to stop looking connected. Unread
- * bytes cannot be moved: then the stack keeps it. */
-static int release_dead(struct file *f, struct sock *sk, int fd)
+/* What remains of a connection that has ended both ways: its unread bytes, and whether it was reset. */
+static void dead_state(const struct sock *sk, int family, bool reset, struct twin_state *t)
 {
-    if (!skb_queue_empty(&sk->sk_receive_queue))
-        return -ENOTCONN;
-    if (f->reserved)
-        twin_release(fd, sk->sk_reuse);
+    const struct inet_sock *inet = inet_sk(sk);
+    const struct tcp_sock *tp = tcp_sk(sk);
+    *t = (struct twin_state){
+        .family = family,
+        .laddr = inet->inet_saddr,
+        .raddr = inet->inet_daddr,
+        .lport = inet->inet_sport,
+        .rport = inet->inet_dport,
+        .snd_una = tp->write_seq,
+        .snd_nxt = tp->write_seq,
+        .write_seq = tp->write_seq,
+        .copied_seq = tp->copied_seq,
+        .rcv_nxt = tp->rcv_nxt - !reset, /* without the FIN */
+        .snd_wnd = tp->snd_wnd,
+        .max_window = tp->max_window,
+        .snd_wl1 = tp->rcv_nxt - 1,
+        .rcv_wnd = tp->rcv_wnd,
+        .rcv_wup = tp->rcv_nxt - 1,
+        .snd_wscale = tp->rx_opt.snd_wscale,
+        .rcv_wscale = tp->rx_opt.rcv_wscale,
+        .options = TCPI_OPT_WSCALE,
+        .mss_clamp = tp->rx_opt.mss_clamp,
+        .peek_recv = peek_recv,
+        .arg = (void *)sk,
+    };
+}
+
+/* Nothing lives any more (reset, or ended both ways). Unread bytes and the end behind them go to the twin all
+ * the same; the flow stays steered to the stack, whose time-wait sock answers the peer. */
+static int release_dead(struct file *f, struct sock *sk, int fd, const char *reason)
+{
+    struct twin_state t;
+    int rc = 0;
+    lock_sock(sk);
+    if (skb_queue_empty(&sk->sk_receive_queue)) {
+        if (f->reserved)
+            twin_release(fd, true);
+    } else {
+        dead_state(sk, f->family, sk->sk_err != 0, &t);
+        rc = twin_inject(fd, &t);
+        if (!rc)
+            rc = twin_end(fd, &t, sk->sk_err != 0);
+    }
+    release_sock(sk);
+    if (rc)
+        return rc;
     twin_set_nonblock(fd, file_nonblock(f));
+    stats_kernel_socket(f, reason);
     file_to_kernel(f, FILE_HANDED);
     fork_file_handed(f, true);
     return 0;
@@ -229,7 +271,7 @@ static int move_connection(struct file *f, struct sock *sk, int fd, bool orphan,
     net_tick(net);
     int rc = tcp_extract(sk, &h); /* 2 */
     if (rc)
-        return orphan ? 0 : release_dead(f, sk, fd);
+        return orphan ? 0 : release_dead(f, sk, fd, reason);
     to_twin_state(&h, f->family, sk, &t);
     if (h.state == TCP_SYN_SENT) {
         unsteer(net, &h);

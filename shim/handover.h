@@ -49,6 +49,9 @@ int twin_inject(int fd, const struct twin_state *st);
  * the peer's present window, the peer's FIN (fin_rcvd: forged through a raw socket), our FIN. 0 or -errno
  * (-EIO: data was lost, the connection must be reset). */
 int twin_resume(int fd, const struct twin_state *st, bool fin_rcvd, bool shut_wr);
+/* Role: instead of twin_resume(), for a connection that has ended both ways but has unread data: the reader
+ * finds the data and then the end (or ECONNRESET). The peer is sent at most an ACK. 0 or -errno. */
+int twin_end(int fd, const struct twin_state *st, bool reset);
 /* Role: a connect() under way goes on in the kernel with the same ISN (its SYN looks retransmitted).
  * 0 (or -EINPROGRESS made 0) or -errno. Leaves O_NONBLOCK as it was. */
 int twin_reconnect(int fd, int family, __be32 laddr, __be16 lport, __be32 raddr, __be16 rport, u32 iss);

@@ -73,6 +73,7 @@ struct shim_tls {
     u8 norestart;      /* one of the deferred handlers has no SA_RESTART */
     u8 cancel;         /* pthread_cancel() was aimed at this thread */
     u8 resolving;      /* inside dlsym() for us: real_xxx are raw system calls */
+    int saved_errno;   /* at file_enter(): a call that succeeds leaves errno alone */
     struct shim_thread *thread; /* waiter.c */
 };
 extern __thread struct shim_tls shim_tls __attribute__((tls_model("initial-exec"), visibility("hidden")));

@@ -299,16 +299,16 @@ static u32 csum_add(const void *data, int len, u32 sum)
     return sum;
 }
 
-/* The peer's FIN, which the stack has consumed already: made again and sent to ourselves through a raw
- * socket. Without a timestamp option: a guessed TSval would poison ts_recent and PAWS would then drop the
- * peer's real segments. It acknowledges nothing new and repeats the window. */
-static int forge_fin(const struct twin_state *st)
+/* The peer's FIN (or RST), which the stack has consumed already: made again and sent to ourselves through a
+ * raw socket. Without a timestamp option: a guessed TSval would poison ts_recent and PAWS would then drop
+ * the peer's real segments. It acknowledges nothing new and repeats the window. */
+static int forge_end(const struct twin_state *st, bool reset)
 {
     struct {
         struct iphdr ip;
         struct tcphdr tcp;
     } p = {.ip = {.version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_TCP, .saddr = st->raddr, .daddr = st->laddr},
-           .tcp = {.source = st->rport, .dest = st->lport, .doff = 5, .fin = 1, .ack = 1}};
+           .tcp = {.source = st->rport, .dest = st->lport, .doff = 5, .fin = !reset, .rst = reset, .ack = 1}};
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = st->laddr};
     p.ip.tot_len = htons(sizeof(p));
     p.tcp.seq = htonl(st->rcv_nxt);
@@ -339,7 +339,7 @@ int twin_resume(int fd, const struct twin_state *st, bool fin_rcvd, bool shut_wr
 {
     int rc = 0, lost = 0;
     if (fin_rcvd) {
-        rc = forge_fin(st);
+        rc = forge_end(st, false);
         if (!rc && tcp_state(fd) == TCP_ESTABLISHED) /* a filter on lo: the peer repeats its FIN when we ask */
             shim_info("the end of a peer's data could not be told to the kernel; its reader waits until the peer repeats it");
     }
@@ -354,6 +354,13 @@ int twin_resume(int fd, const struct twin_state *st, bool fin_rcvd, bool shut_wr
     sso(fd, SOL_SOCKET, SO_BUF_LOCK, 0); /* SO_*BUFFORCE had stopped autotuning */
     sso(fd, SOL_SOCKET, SO_REUSEADDR, 1); /* leaving repair cleared it; without it the port could not be bound again */
     return lost ? -EIO : rc;
+}
+
+int twin_end(int fd, const struct twin_state *st, bool reset)
+{
+    int rc = forge_end(st, reset);
+    sso(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    return rc;
 }
 
 int twin_reconnect(int fd, int family, __be32 laddr, __be16 lport, __be32 raddr, __be16 rport, u32 iss)

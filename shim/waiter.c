@@ -686,6 +686,13 @@ void backstop_del_fd(int fd)
     backstop_kick();
 }
 
+/* getrandom(2) in blocks: ISNs and ports are chosen often. */
+static struct {
+    pthread_mutex_t lock; /* protects the rest; innermost */
+    u32 n; /* left; a fork child starts with none, not to repeat its parent's */
+    u64 v[64];
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
 /* In the child: the other threads are gone, and the eventfds are shared with the parent. */
 void waiter_forget_in_child(void)
 {
@@ -693,6 +700,8 @@ void waiter_forget_in_child(void)
 
     pthread_mutex_init(&wait_lock, NULL);
     pthread_mutex_init(&backstop.lock, NULL);
+    pthread_mutex_init(&pool.lock, NULL);
+    pool.n = 0;
     cds_list_for_each_entry_safe(u, tmp, &threads, all) {
         private_close(u->efd);
         u->efd = -1;
@@ -717,25 +726,16 @@ void waiter_forget_in_child(void)
 
 static u64 ops_clock(struct net *net) { return clock_ns_now(); }
 
-/* getrandom(2) in blocks: ISNs and ports are chosen often. */
-static struct {
-    pthread_mutex_t lock; /* protects the rest; innermost */
-    u32 n;
-    pid_t pid; /* a fork child must not repeat its parent's numbers */
-    u64 v[64];
-} pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
 static u64 ops_random(struct net *net)
 {
     u64 v;
 
     pthread_mutex_lock(&pool.lock);
-    if (!pool.n || pool.pid != getpid()) {
+    if (!pool.n) {
         if (getrandom(pool.v, sizeof(pool.v), 0) != sizeof(pool.v))
             for (size_t i = 0; i < ARRAY_SIZE(pool.v); i++)
                 pool.v[i] = (clock_ns_now() + i) * 0x9e3779b97f4a7c15ull;
         pool.n = ARRAY_SIZE(pool.v);
-        pool.pid = getpid();
     }
     v = pool.v[--pool.n];
     pthread_mutex_unlock(&pool.lock);

@@ -177,16 +177,19 @@ void dev_lower_flush(struct net_device *upper)
 
 bool sch_direct_xmit(struct sk_buff *skb, struct Qdisc *q, struct net_device *dev, bool validated)
 {
+    struct sk_buff *first;
     int ret = NETDEV_TX_BUSY;
 
     if (!validated)
         skb = validate_xmit_skb_list(skb, dev);
     if (!skb)
         return true;
+    first = skb;
     spin_lock(&dev->tx_lock);
     if (!xmit_stopped(dev))
         skb = dev_hard_start_xmit(skb, dev, &ret);
-    xmit_flush(dev);
+    if (skb != first)
+        xmit_flush(dev);
     spin_unlock(&dev->tx_lock);
     if (skb) {
         qdisc_requeue(skb, q);

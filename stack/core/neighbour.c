@@ -109,14 +109,17 @@ static void neigh_unlink(struct neigh_table *t, struct neighbour *n)
 static void neigh_flush(struct neigh_table *t, struct net_device *dev)
 {
     struct cds_lfht_iter iter;
-    struct neighbour *n;
+    struct cds_lfht_node *node;
 
     if (!t)
         return;
     rcu_read_lock();
-    cds_lfht_for_each_entry(t->ht, &iter, n, node)
+    cds_lfht_for_each(t->ht, &iter, node) {
+        struct neighbour *n = caa_container_of(node, struct neighbour, node);
+
         if (!dev || n->dev == dev)
             neigh_unlink(t, n);
+    }
     rcu_read_unlock();
 }
 
@@ -172,11 +175,14 @@ struct neighbour *__ipv4_neigh_lookup_noref(struct net_device *dev, __be32 key)
 static void neigh_forced_gc(struct neigh_table *t)
 {
     struct cds_lfht_iter iter;
-    struct neighbour *n;
+    struct cds_lfht_node *node;
 
-    cds_lfht_for_each_entry(t->ht, &iter, n, node)
+    cds_lfht_for_each(t->ht, &iter, node) {
+        struct neighbour *n = caa_container_of(node, struct neighbour, node);
+
         if (!(n->nud_state & (NUD_PERMANENT | NUD_IN_TIMER)) && atomic_load(&n->refcnt) == 1)
             neigh_unlink(t, n);
+    }
 }
 
 static bool is_broadcast(const struct net_device *dev, __be32 key)
@@ -263,10 +269,10 @@ struct neighbour *__neigh_create(struct net *net, __be32 key, struct net_device 
 void neigh_for_each(struct net *net, void (*fn)(struct neighbour *n, void *arg), void *arg)
 {
     struct cds_lfht_iter iter;
-    struct neighbour *n;
+    struct cds_lfht_node *node;
 
-    cds_lfht_for_each_entry(net->arp_tbl->ht, &iter, n, node)
-        fn(n, arg);
+    cds_lfht_for_each(net->arp_tbl->ht, &iter, node)
+        fn(caa_container_of(node, struct neighbour, node), arg);
 }
 
 /* ---- the cached link-layer header: 14 bytes at the end of 16, copied as two words --------------------------- */

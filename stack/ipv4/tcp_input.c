@@ -699,7 +699,7 @@ static void tcp_rcv_synrecv_acked(struct sock *sk, struct sk_buff *skb)
 }
 
 /* FIN_WAIT1 and our FIN is acknowledged. True: the connection went away, skb is the caller's to free. */
-static bool tcp_rcv_finwait1_acked(struct sock *sk, struct sk_buff *skb, const struct tcphdr *th)
+static int tcp_rcv_finwait1_acked(struct sock *sk, struct sk_buff *skb, const struct tcphdr *th)
 {
     struct tcp_sock *tp = tcp_sk(sk);
     u64 tmo;
@@ -709,18 +709,18 @@ static bool tcp_rcv_finwait1_acked(struct sock *sk, struct sk_buff *skb, const s
     sk_dst_confirm(sk);
     if (!sock_flag(sk, SOCK_DEAD)) { /* wake up lingering close() */
         sk->sk_state_change(sk);
-        return false;
+        return 0;
     }
     if (tp->linger2 == UINT64_MAX) {
         tcp_done(sk);
         NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPABORTONDATA);
-        return true;
+        return SKB_DROP_REASON_TCP_CLOSE;
     }
     if (TCP_SKB_CB(skb)->end_seq != TCP_SKB_CB(skb)->seq &&
         after(TCP_SKB_CB(skb)->end_seq - th->fin, tp->rcv_nxt)) {
         tcp_done(sk); /* data after close: nobody will read it */
         NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPABORTONDATA);
-        return true;
+        return SKB_DROP_REASON_TCP_CLOSE;
     }
     tmo = tcp_fin_time(sk);
     if (tmo > TCP_TIMEWAIT_LEN) {
@@ -730,13 +730,14 @@ static bool tcp_rcv_finwait1_acked(struct sock *sk, struct sk_buff *skb, const s
         inet_csk_reset_keepalive_timer(sk, tmo);
     } else {
         tcp_time_wait(sk, TCP_FIN_WAIT2, tmo);
-        return true;
+        return SKB_CONSUMED;
     }
-    return false;
+    return 0;
 }
 
-/* What the ACK means to the state. True: the connection went away, the caller frees skb. */
-static bool tcp_rcv_state_acked(struct sock *sk, struct sk_buff *skb, const struct tcphdr *th)
+/* What the ACK means to the state. 0: go on; the connection went away: SKB_CONSUMED when the caller only frees
+ * skb, a drop reason when it answers by a reset. */
+static int tcp_rcv_state_acked(struct sock *sk, struct sk_buff *skb, const struct tcphdr *th)
 {
     struct tcp_sock *tp = tcp_sk(sk);
 
@@ -751,18 +752,18 @@ static bool tcp_rcv_state_acked(struct sock *sk, struct sk_buff *skb, const stru
     case TCP_CLOSING:
         if (tp->snd_una == tp->write_seq) {
             tcp_time_wait(sk, TCP_TIME_WAIT, 0);
-            return true;
+            return SKB_CONSUMED;
         }
         break;
     case TCP_LAST_ACK:
         if (tp->snd_una == tp->write_seq) {
             tcp_update_metrics(sk);
             tcp_done(sk);
-            return true;
+            return SKB_CONSUMED;
         }
         break;
     }
-    return false;
+    return 0;
 }
 
 /* The segment's text by state. >0: reason to reset. Consumes skb when 0. */
@@ -853,10 +854,13 @@ int tcp_rcv_state_process(struct sock *sk, struct sk_buff *skb)
             return 0;
         }
     }
-    if (tcp_rcv_state_acked(sk, skb, th)) {
+    reason = tcp_rcv_state_acked(sk, skb, th);
+    if (reason == SKB_CONSUMED) {
         consume_skb(skb);
         return 0;
     }
+    if (reason)
+        return reason;
     tcp_ecn_accept_cwr(sk, skb);
     tcp_urg(sk, skb, th);
     return tcp_rcv_state_text(sk, skb);

@@ -422,7 +422,10 @@ put:
     return 0;
 
 no_socket:
-    tcp_v4_send_reset(NULL, skb);
+    /* On a shared address the kernel answers for what is not ours: a segment without a socket was redirected
+     * just before its flow left the steering map (hand-over, close), and a reset would kill the kernel's. */
+    if (!net->steer_ops || skb->dev->own_address)
+        tcp_v4_send_reset(NULL, skb);
     tcp_v4_drop(skb, SKB_DROP_REASON_NO_SOCKET);
     return 0;
 }
@@ -720,6 +723,7 @@ struct proto tcp_prot = {
     .init = tcp_v4_init_sock,
     .destroy = tcp_v4_destroy_sock,
     .shutdown = tcp_shutdown,
+    .keepalive = tcp_set_keepalive,
     .setsockopt = tcp_setsockopt,
     .getsockopt = tcp_getsockopt,
     .sendmsg = tcp_sendmsg,

@@ -26,6 +26,10 @@ def serve(conn, n):
             conn.sendall(bytes(i * 7 & 255 for i in range(int(words[1]))))
             conn.shutdown(socket.SHUT_WR)
             while conn.recv(65536): pass
+        elif words[0] == b"reset":
+            conn.sendall(b"x" * 3000)
+            threading.Event().wait(0.1)
+            conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         elif words[0] == b"count":
             total = 0
             conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -60,11 +64,19 @@ try() {
 # the stack had it and gave it away
 moved() { [ -n "$KERNEL_ONLY" ] || check "$1: handed over" "$(cat "$1.log" 2>&1)" grep -q 'goes on in the kernel because' "$1.log"; }
 
-for c in fdopen fork_child_uses fork_parent_closes fork_parent_exits fork_chain scm_rights unread_moves half_closed_moves \
-    peer_closed_moves sleeper_follows poller_follows; do
+for c in fdopen fork_child_uses fork_parent_closes fork_parent_exits fork_chain scm_rights unread_moves \
+    peer_closed_moves mapped_moves options_move sleeper_follows poller_follows; do
     try $c
     moved $c
 done
+serve echo1 s 7001 "$PYTHON" server.py "$ADDR_S" 7001 || die "the second server did not start."
+"${IN_S[@]}" nft 'add table ip hold; add chain ip hold i { type filter hook input priority 0; }; add rule ip hold i tcp dport 7001 drop'
+{ sleep 0.7; "${IN_S[@]}" nft delete table ip hold; } &
+try syn_sent_moves
+moved syn_sent_moves
+wait $!
+try half_closed_moves # ended both ways already, but not read
+try reset_moves
 try fork_parent_goes_on
 [ -n "$KERNEL_ONLY" ] || check "fork_parent_goes_on: the stack keeps it" "$(cat fork_parent_goes_on.log 2>&1)" \
     sh -c '! grep -q "goes on in the kernel because another" fork_parent_goes_on.log'

@@ -274,6 +274,20 @@ static void half_closed_moves(void)
         MUST(buf[i] == (char)(i * 7));
 }
 
+/* Reset with 3000 bytes unread: they can still be read, then comes the error. */
+static void reset_moves(void)
+{
+    int fd = dial("reset\n");
+    static char buf[4000];
+    size_t got = 0;
+    ssize_t n;
+    usleep(300000);
+    MUST(dup2(fd, 0) == 0);
+    while ((n = read(0, buf, sizeof(buf))) > 0)
+        got += n;
+    MUST(got == 3000 && n < 0 && errno == ECONNRESET);
+}
+
 static void peer_closed_moves(void)
 {
     int fd = dial("data 3000\n"), copy;
@@ -285,6 +299,58 @@ static void peer_closed_moves(void)
         got += n;
     MUST(got == 3000);
     MUST(write(0, "more", 4) == 4); /* our direction still works */
+}
+
+/* An AF_INET6 socket that carries IPv4. */
+static void mapped_moves(void)
+{
+    struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = server.sin_port}, me;
+    socklen_t len = sizeof(me);
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
+    to.sin6_addr.s6_addr[10] = to.sin6_addr.s6_addr[11] = 0xff;
+    memcpy(to.sin6_addr.s6_addr + 12, &server.sin_addr, 4);
+    MUST(connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 && write(fd, "echo\n", 5) == 5);
+    MUST(echo(fd, 1000, 1));
+    MUST(dup2(fd, 0) == 0 && echo(0, 1000, 2) && echo(fd, 1000, 3));
+    MUST(getsockname(0, (struct sockaddr *)&me, &len) == 0 && me.sin6_family == AF_INET6);
+}
+
+/* Not yet connected (the script lets no SYN through at first): the kernel goes on asking. */
+static void syn_sent_moves(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), err = -1;
+    socklen_t len = sizeof(err);
+    struct sockaddr_in before, after;
+    server.sin_port = htons(ntohs(server.sin_port) + 1);
+    MUST(connect(fd, (struct sockaddr *)&server, sizeof(server)) < 0 && errno == EINPROGRESS);
+    len = sizeof(before);
+    MUST(getsockname(fd, (struct sockaddr *)&before, &len) == 0);
+    usleep(100000);
+    MUST(dup2(fd, 0) == 0);
+    struct pollfd p = {.fd = 0, .events = POLLOUT};
+    MUST(poll(&p, 1, 10000) == 1);
+    len = sizeof(err);
+    MUST(getsockopt(0, SOL_SOCKET, SO_ERROR, &err, &len) == 0 && err == 0);
+    len = sizeof(after);
+    MUST(getsockname(0, (struct sockaddr *)&after, &len) == 0 && after.sin_port == before.sin_port);
+    fcntl(0, F_SETFL, 0);
+    MUST(write(0, "echo\n", 5) == 5 && echo(0, 1000, 2));
+}
+
+/* What the program had set holds in the kernel too. */
+static void options_move(void)
+{
+    int fd = dial("echo\n"), one = 1, idle = 77, v;
+    socklen_t len = sizeof(v);
+    MUST(setsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &one, sizeof(one)) == 0);
+    MUST(setsockopt(fd, IPPROTO_TCP, 4 /* TCP_KEEPIDLE */, &idle, sizeof(idle)) == 0);
+    MUST(setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one)) == 0);
+    MUST(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+    MUST(dup2(fd, 0) == 0);
+    MUST(getsockopt(0, IPPROTO_TCP, 1, &v, &len) == 0 && v == 1);
+    MUST(getsockopt(0, IPPROTO_TCP, 4, &v, &len) == 0 && v == 77);
+    MUST(getsockopt(0, SOL_SOCKET, SO_KEEPALIVE, &v, &len) == 0 && v == 1);
+    MUST((fcntl(0, F_GETFL) & O_NONBLOCK) && read(0, &v, 1) < 0 && errno == EAGAIN);
 }
 
 /* A thread sleeps in read() while the connection moves away under it: here by a child's touch. */
@@ -359,7 +425,11 @@ static const struct {
     {"scm_rights", scm_rights},
     {"unread_moves", unread_moves},
     {"half_closed_moves", half_closed_moves},
+    {"reset_moves", reset_moves},
     {"peer_closed_moves", peer_closed_moves},
+    {"mapped_moves", mapped_moves},
+    {"syn_sent_moves", syn_sent_moves},
+    {"options_move", options_move},
     {"sleeper_follows", sleeper_follows},
     {"poller_follows", poller_follows},
     {"fork_server", fork_server},

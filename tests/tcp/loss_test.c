@@ -112,7 +112,7 @@ Test(loss, rack_retransmits_after_the_reordering_window)
     advance_ms(80);
     rx(.ack = 1, .opt = "nop,nop,sack 1 {1001:2001}");
     tx_nothing();
-    tx_at(20, .seq = 1, .len = 1000); /* a quarter of min_rtt, and 2 ms */
+    tx_at(22, .seq = 1, .len = 1000); /* a quarter of min_rtt, and 2 ms */
     rx();
     cr_assert_eq(mib(LINUX_MIB_TCPTIMEOUTS), 0);
 }
@@ -189,6 +189,7 @@ Test(loss, limited_transmit_sends_new_data_on_the_first_sacks)
     rx(.ack = 1, .opt = "nop,nop,sack 1 {1001:2001}");
     tx(.seq = 10001, .len = 1000);
     tx_nothing();
+    advance_ms(2); /* within a ms TSO would be deferred */
     rx(.ack = 1, .opt = "nop,nop,sack 1 {1001:3001}");
     tx(.seq = 11001, .len = 1000);
     rx(.ack = 12001);
@@ -263,7 +264,7 @@ Test(loss, tail_loss_probe_resends_the_last_segment_after_two_rtt)
     cr_assert_eq(tx_ignore(), 2);
     tx_at(202, .seq = 1001, .len = 1000);
     cr_assert_eq(mib(LINUX_MIB_TCPLOSSPROBES), 1);
-    advance_ms(90);
+    advance_ms(100);
     rx(.ack = 1, .opt = "nop,nop,sack 1 {1001:2001}");
     advance_ms(60);
     tx(.seq = 1, .len = 1000);

@@ -273,6 +273,8 @@ Test(robustness, icmp_unreachable_is_soft_for_an_established_connection)
     rx_icmp(ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, 0, 1);
     rx_icmp(ICMP_DEST_UNREACH, ICMP_PORT_UNREACH, 0, 1);
     cr_assert_eq(sys_state(s), TCP_ESTABLISHED);
+    cr_assert_eq(sys_read(s, 10), -EAGAIN);
+    cr_assert_eq(sys_error(s), ECONNREFUSED); /* SO_ERROR tells of the last soft error too */
     cr_assert_eq(sys_error(s), 0);
     tx_ignore();
     rx();

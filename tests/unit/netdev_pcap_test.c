@@ -135,7 +135,7 @@ static void walk(u32 *in, u32 *out)
         u32 type = u32_at(p + at), n = u32_at(p + at + 4);
 
         cr_assert_leq(at + n, len, "a whole block");
-        cr_assert_eq(n % 4, 0);
+        cr_assert_eq(n % 4, 0, "block of %u bytes at %zu of %zu", n, at, len);
         cr_assert_eq(u32_at(p + at + n - 4), n);
         if (type == 6) {
             u32 cap = u32_at(p + at + 20);
@@ -225,7 +225,7 @@ Test(netdev_pcap, killed_writer_leaves_whole_blocks, .timeout = 60)
         }
         usleep(30000);
         kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
+        cr_assert_eq(waitpid(pid, NULL, 0), pid);
         snprintf(path, sizeof(path), "/tmp/sluice-pcap-test.%d", pid);
         walk(&in, &out);
         cr_assert_gt(out, 0);

@@ -367,6 +367,18 @@ static void xmit(struct sk_buff *skb)
     cr_assert_eq(dev_queue_xmit(skb), NET_XMIT_SUCCESS);
 }
 
+/* Completions may come a moment after the frame. */
+static void settle(void)
+{
+    int i;
+
+    for (i = 0; i < 200 && v->net->skb_count; i++) {
+        net_poll(v->net, 64);
+        usleep(500);
+    }
+    cr_assert_eq(v->net->skb_count, 0, "%ld sk_buffs: completed and freed", (long)v->net->skb_count);
+}
+
 static void send_and_check(u32 payload, u32 per, u32 mss, bool lane, u32 frames, u64 copies)
 {
     u64 c = net_mib(v->net, SLUICE_MIB_TX_COPIES);
@@ -375,8 +387,7 @@ static void send_and_check(u32 payload, u32 per, u32 mss, bool lane, u32 frames,
     cr_assert_eq(take_tcp(payload, lane), frames);
     cr_assert_eq(net_mib(v->net, SLUICE_MIB_TX_COPIES) - c, copies, "%u in slots of %u: %lu copies", payload, per,
                  (unsigned long)(net_mib(v->net, SLUICE_MIB_TX_COPIES) - c));
-    net_poll(v->net, 64);
-    cr_assert_eq(v->net->skb_count, 0, "completed and freed");
+    settle();
 }
 
 Test(netdev_xsk, plain_segments_in_place_or_copied, .timeout = 30)
@@ -530,6 +541,68 @@ Test(netdev_xsk, hoarded_data_is_copied_out_before_chunks_end, .timeout = 60)
     for (i = 0; i < 600; i++) {
         cr_assert_eq(hoard[i]->data[54], (u8)i);
         consume_skb(hoard[i]);
+    }
+    down();
+}
+
+/* ---- other modes ---------------------------------------------------------------------------------------------------- */
+
+Test(netdev_xsk, native_mode_on_request, .timeout = 60)
+{
+    struct af_xdp_config cfg = {.mode = XDP_MODE_NATIVE, .lane = -1, .umem_frames = 2048, .ring_size = 256};
+    struct seg s = to_us(999, PORT, SYN);
+
+    NEED(&cfg);
+    cr_assert(strstr(af_xdp_mode_name(dev), "native copy"), "%s", af_xdp_mode_name(dev));
+    v->net->steer_ops->add_listener(v->net, inet_addr("10.9.0.1"), htobe16(PORT));
+    cr_assert(arrives(&s));
+    send_and_check(1460, 1460, 0, false, 1, 0);
+    down();
+}
+
+Test(netdev_xsk, zero_copy_on_veth_is_refused_with_a_reason, .timeout = 60)
+{
+    struct af_xdp_config cfg = {.mode = XDP_MODE_ZEROCOPY};
+    const char *why;
+
+    v = veth_up();
+    if (!v)
+        cr_skip_test("needs root and network namespaces");
+    cr_assert_eq(af_xdp_init(v->net, &cfg, &why), 0, "%s", why);
+    cr_assert_lt(af_xdp_open(v->net, v->ifindex, &dev, &why), 0);
+    cr_assert(strstr(why, "sl0: queue 0"), "%s", why);
+    cr_assert_neq(system("ip -d link show dev sl0 | grep -q xdp"), 0, "no program is left");
+    cr_assert_lt(af_xdp_open(v->net, 1, &dev, &why), 0);
+    cr_assert_str_eq(why, "lo: loopback has no AF_XDP");
+    cr_assert_eq(af_xdp_open(v->net, 4242, &dev, &why), -ENODEV);
+    af_xdp_exit(v->net);
+    rtnl_exit(v->net);
+    veth_down(v);
+}
+
+Test(netdev_xsk, every_queue_of_the_device_is_bound, .timeout = 60)
+{
+    struct af_xdp_config cfg = {.lane = -1, .umem_frames = 4096, .ring_size = 256};
+    struct seg s = to_us(0, PORT, SYN);
+    const char *why;
+    int fds[8], i;
+
+    v = veth_up();
+    if (!v)
+        cr_skip_test("needs root and network namespaces");
+    if (system("ethtool -L sl0 rx 2 tx 2 2>/dev/null")) {
+        veth_down(v);
+        cr_skip_test("no second queue to be had");
+    }
+    v->net->steer_ops = &af_xdp_steer_ops;
+    cr_assert_eq(v->net->steer_ops->add_listener(v->net, 0, htobe16(PORT)), 0, "older than the maps");
+    cr_assert_eq(af_xdp_init(v->net, &cfg, &why), 0, "%s", why);
+    cr_assert_eq(af_xdp_open(v->net, v->ifindex, &dev, &why), 0, "%s", why);
+    veth_raw(v);
+    cr_assert_eq(dev->ops->ndo_poll_fds(dev, fds, 8), 3, "two sockets and the ARP ring");
+    for (i = 0; i < 32; i++) {
+        s.sport = (u16)(1000 + i);
+        cr_assert(arrives(&s));
     }
     down();
 }
