@@ -751,6 +751,7 @@ static int ep_collect(struct eventpoll *ep, int epfd, struct epoll_event *events
 static int ep_poll(struct eventpoll *ep, int epfd, struct epoll_event *events, int max, u64 deadline,
                    const sigset_t *mask)
 {
+    struct pollfd k = {.fd = epfd, .events = POLLIN};
     struct wait_queue_entry e;
     struct waiter *w;
     int n, r = 0;
@@ -764,10 +765,8 @@ static int ep_poll(struct eventpoll *ep, int epfd, struct epoll_event *events, i
     e.exclusive = true;
     add_wait_queue(&ep->wq, &e);
     for (;;) {
-        struct pollfd k = {.fd = epfd, .events = POLLIN};
-
         waiter_prepare(w);
-        n = ep_collect(ep, epfd, events, max, true);
+        n = ep_collect(ep, epfd, events, max, k.revents != 0); /* the sleep has looked at the kernel's half */
         if (n || (deadline != UINT64_MAX && clock_ns_now() >= deadline))
             break;
         r = net_sleep(live_net, w, deadline, &k, atomic_load(&ep->nr_kernel) > 0, mask);

@@ -591,6 +591,7 @@ static void *backstop_main(void *arg)
 {
     struct shim_thread *t;
     u32 present = 0, quiet = 0;
+    u64 own = 0; /* last_poll after a drive of our own */
 
     shim_tls.in_stack = 1; /* for good: what it calls goes straight to libc */
     pthread_setname_np(pthread_self(), "sluice");
@@ -607,7 +608,8 @@ static void *backstop_main(void *arg)
         }
         present = 0;
         if (now < last + TICK_NS) {
-            quiet = 0;
+            if (last != own)
+                quiet = 0;
             atomic_store(&t->sleeping, 1);
             backstop_sleep(t, last + TICK_NS, false);
             if (READ_ONCE(net->defer_head))
@@ -617,6 +619,7 @@ static void *backstop_main(void *arg)
             continue;
         }
         quiet = drive(net) > 0 ? 0 : quiet + 1;
+        own = atomic_load(&last_poll);
         backstop_housekeep(net);
         if (quiet > 2) {
             backstop_watch(t, net);

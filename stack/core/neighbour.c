@@ -279,7 +279,8 @@ void neigh_for_each(struct net *net, void (*fn)(struct neighbour *n, void *arg),
 
 #define HH_LEN 16u
 
-/* n->lock held. Barrier A (release fence, even seq store) pairs with B in hh_read. */
+/* n->lock held. The odd seq is seen before any new word (A, with B in hh_read), every new word before the
+ * even seq (C, with D). */
 static void hh_write(struct neighbour *n)
 {
     struct hh_cache *hh = &n->hh;
@@ -291,24 +292,22 @@ static void hh_write(struct neighbour *n)
     memcpy(eth->h_source, n->dev->dev_addr, ETH_ALEN);
     eth->h_proto = htobe16(ETH_P_IP);
     atomic_store_explicit(&hh->seq, seq + 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
-    atomic_store_explicit(&hh->data[0], words[0], memory_order_relaxed);
-    atomic_store_explicit(&hh->data[1], words[1], memory_order_relaxed);
-    atomic_store_explicit(&hh->seq, seq + 2, memory_order_release); /* A */
+    atomic_store_explicit(&hh->data[0], words[0], memory_order_release); /* A */
+    atomic_store_explicit(&hh->data[1], words[1], memory_order_release); /* A */
+    atomic_store_explicit(&hh->seq, seq + 2, memory_order_release);      /* C */
     WRITE_ONCE(hh->len, ETH_HLEN);
 }
 
-static void hh_read(const struct hh_cache *hh, u64 words[2])
+static void hh_read(struct hh_cache *hh, u64 words[2])
 {
     u32 seq;
 
     do {
-        while ((seq = atomic_load_explicit(&((struct hh_cache *)hh)->seq, memory_order_acquire)) & 1)
+        while ((seq = atomic_load_explicit(&hh->seq, memory_order_acquire)) & 1) /* D */
             ;
-        words[0] = atomic_load_explicit(&((struct hh_cache *)hh)->data[0], memory_order_relaxed);
-        words[1] = atomic_load_explicit(&((struct hh_cache *)hh)->data[1], memory_order_relaxed);
-        atomic_thread_fence(memory_order_acquire); /* B */
-    } while (seq != atomic_load_explicit(&((struct hh_cache *)hh)->seq, memory_order_relaxed));
+        words[0] = atomic_load_explicit(&hh->data[0], memory_order_acquire); /* B */
+        words[1] = atomic_load_explicit(&hh->data[1], memory_order_acquire); /* B */
+    } while (seq != atomic_load_explicit(&hh->seq, memory_order_relaxed));
 }
 
 /* Role: the header in front of the packet, from the cache. False: no headroom and no memory. */

@@ -132,6 +132,7 @@ struct net {
 
     spinlock_t tx_sched_lock;           /* protects tx_sched; nothing nests in it */
     struct cds_list_head tx_sched;      /* qdiscs that raised NET_TX (Qdisc.sched_node) */
+    _Atomic u32 tx_sched_len;           /* how many, to look at without the lock */
     /* TCP Small Queues: sockets whose transmit completions made room. Pushed from destructors in any context
      * (a stack of tcp_sock.tsq_node, lock-free); emptied by tsq_drain with no lock held. */
     _Atomic(struct cds_list_head *) tsq_head;

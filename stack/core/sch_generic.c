@@ -46,7 +46,10 @@ void qdisc_destroy(struct Qdisc *q)
     atomic_fetch_or_explicit(&q->state, __QDISC_STATE_DEACTIVATED, memory_order_seq_cst);
     del_timer_sync(&q->watchdog);
     spin_lock(&net->tx_sched_lock);
-    cds_list_del_init(&q->sched_node);
+    if (!cds_list_empty(&q->sched_node)) {
+        cds_list_del_init(&q->sched_node);
+        atomic_fetch_sub(&net->tx_sched_len, 1);
+    }
     spin_unlock(&net->tx_sched_lock);
     /* A net_tx_action that took it off the list just before may still run it. */
     synchronize_rcu();
@@ -266,6 +269,7 @@ void __netif_schedule(struct Qdisc *q)
         return;
     spin_lock(&net->tx_sched_lock);
     cds_list_add_tail(&q->sched_node, &net->tx_sched);
+    atomic_fetch_add(&net->tx_sched_len, 1);
     spin_unlock(&net->tx_sched_lock);
     if (net->ops->timer_armed) /* a sleeping poller must look again */
         net->ops->timer_armed(net, net_now(net));
@@ -287,20 +291,18 @@ void netif_wake_queue(struct net_device *dev)
 
 int net_tx_action(struct net *net)
 {
-    struct cds_list_head *pos;
     struct Qdisc *q;
-    int n = 0, todo = 0;
+    int n = 0, todo = (int)atomic_load_explicit(&net->tx_sched_len, memory_order_acquire);
 
-    if (cds_list_empty(&net->tx_sched))
+    if (!todo)
         return 0;
     rcu_read_lock();
     spin_lock(&net->tx_sched_lock);
-    cds_list_for_each(pos, &net->tx_sched)
-        todo++;
     /* Those that raise NET_TX again meanwhile wait for the next time. */
     while (n < todo && !cds_list_empty(&net->tx_sched)) {
         q = cds_list_first_entry(&net->tx_sched, struct Qdisc, sched_node);
         cds_list_del_init(&q->sched_node);
+        atomic_fetch_sub(&net->tx_sched_len, 1);
         spin_unlock(&net->tx_sched_lock);
         atomic_fetch_and_explicit(&q->state, ~(u32)__QDISC_STATE_SCHED, memory_order_seq_cst);
         qdisc_run(q);

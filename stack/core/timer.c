@@ -265,7 +265,8 @@ u64 net_next_timer(struct net *net)
     u64 next = UINT64_MAX;
 
     /* A qdisc that raised NET_TX, or a socket that TSQ lets go on, is due now. */
-    if (!cds_list_empty(&net->tx_sched) || atomic_load_explicit(&net->tsq_head, memory_order_acquire))
+    if (atomic_load_explicit(&net->tx_sched_len, memory_order_acquire) ||
+        atomic_load_explicit(&net->tsq_head, memory_order_acquire))
         return net_now(net);
     if (!atomic_load_explicit(&b->pending, memory_order_acquire))
         return UINT64_MAX;

@@ -57,10 +57,12 @@ void wake_up_poll(struct wait_queue_head *q, u32 mask)
     struct wait_queue_entry *e, *n;
     bool woke;
 
+#ifndef __SANITIZE_THREAD__ /* which does not know fences; the lock alone is right too */
     /* Pairs with waiter_prepare(): either the sleeper sees the changed condition, or we see its entry. */
     atomic_thread_fence(memory_order_seq_cst);
     if (!waitqueue_active(q))
         return;
+#endif
     spin_lock(&q->lock);
     cds_list_for_each_entry_safe(e, n, &q->head, node) {
         woke = true;

@@ -385,7 +385,7 @@ int inet_shutdown(struct socket *sock, int how)
     lock_sock(sk);
     if (sock->state == SS_CONNECTING)
         sock->state = TCPF(sk->sk_state) & (TCPF_SYN_SENT | TCPF_SYN_RECV | TCPF_CLOSE) ? SS_DISCONNECTING : SS_CONNECTED;
-    switch (sk->sk_state) {
+    switch (atomic_load(&sk->sk_state)) {
     case TCP_CLOSE:
         err = -ENOTCONN;
         __attribute__((fallthrough)); /* pollers get their EPOLLHUP all the same */

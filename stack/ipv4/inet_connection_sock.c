@@ -152,11 +152,11 @@ static void reqsk_timer_handler(struct timer_list *t)
         rcu_read_unlock();
         return;
     }
-    if (c->skc_hashed) {
+    if (READ_ONCE(c->skc_hashed)) {
         struct sock *sk = req->rsk_listener;
         if (reqsk_timer_expire(sk, req)) {
             inet_csk_reqsk_queue_drop(sk, req);
-        } else if (c->skc_hashed) {
+        } else if (READ_ONCE(c->skc_hashed)) {
             if (req->num_timeout++ == 0)
                 atomic_fetch_sub(&inet_csk(sk)->icsk_accept_queue.young, 1);
             mod_timer(t, net_now(c->skc_net) + min(req->timeout_ns << min(req->num_timeout, (u8)20), (u64)TCP_RTO_MAX));
@@ -312,8 +312,7 @@ int inet_csk_listen_start(struct sock *sk)
     int err;
 
     icsk->icsk_accept_queue.rskq_accept_head = icsk->icsk_accept_queue.rskq_accept_tail = NULL;
-    atomic_store(&icsk->icsk_accept_queue.qlen, 0);
-    atomic_store(&icsk->icsk_accept_queue.young, 0);
+    /* qlen and young stay: requests of an earlier listen() may still be counted down. */
     sk->sk_ack_backlog = 0;
     memset(&icsk->icsk_ack, 0, sizeof(icsk->icsk_ack));
 
@@ -379,6 +378,7 @@ struct sock *inet_csk_clone_lock(const struct sock *sk, const struct request_soc
     atomic_store(&newinet->inet_id, net_random_u32(sock_net(sk)));
     newsk->sk_mark = (int)req->ir_mark;
     newsk->sk_unhashed = NULL; /* the layer above sets its own when it accepts */
+    newsk->sk_user_data = NULL;
     newicsk->icsk_retransmits = newicsk->icsk_backoff = newicsk->icsk_probes_out = 0;
     newicsk->icsk_probes_tstamp = 0;
     memset(&newicsk->icsk_accept_queue, 0, sizeof(newicsk->icsk_accept_queue));

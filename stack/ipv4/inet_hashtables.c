@@ -55,7 +55,7 @@ static int ehash_match(struct cds_lfht_node *node, const void *key)
     const struct sock_common *sk = node_sk(node);
 
     return sk->skc_daddr == k->faddr && sk->skc_rcv_saddr == k->laddr && sk->skc_dport == k->fport &&
-           sk->skc_num == k->lport && (!sk->skc_bound_dev_if || !k->dif || sk->skc_bound_dev_if == k->dif);
+           READ_ONCE(sk->skc_num) == k->lport && (!sk->skc_bound_dev_if || !k->dif || sk->skc_bound_dev_if == k->dif);
 }
 
 static int ehash_match_self(struct cds_lfht_node *node, const void *key) { return node == key; }
@@ -110,7 +110,7 @@ static void ehash_replace(struct inet_hashinfo *h, struct sock_common *sk, struc
     BUG_ON(!cds_lfht_iter_get_node(&iter));
     ret = cds_lfht_replace(h->ehash, &iter, osk->skc_hash, ehash_match_self, &osk->skc_node, &sk->skc_node);
     BUG_ON(ret); /* writers of this 4-tuple hold the same lock */
-    osk->skc_hashed = false;
+    WRITE_ONCE(osk->skc_hashed, false);
 }
 
 static int ehash_add(struct inet_hashinfo *h, struct sock_common *sk, struct sock_common *osk)
@@ -153,7 +153,7 @@ int __inet_ehash_insert(struct sock_common *sk, struct sock_common *osk)
     atomic_fetch_add_explicit(&sk->skc_refcnt, 1, memory_order_relaxed);
     err = ehash_add(h, sk, osk);
     if (!err)
-        sk->skc_hashed = true;
+        WRITE_ONCE(sk->skc_hashed, true);
     else
         atomic_fetch_sub_explicit(&sk->skc_refcnt, 1, memory_order_relaxed);
     spin_unlock(lock);
@@ -166,7 +166,7 @@ bool inet_ehash_insert(struct sock_common *sk, struct sock_common *osk) { return
 /* Drop the table's reference on whatever kind it is. */
 static void skc_put(struct sock_common *sk)
 {
-    switch (sk->skc_state) {
+    switch (atomic_load(&sk->skc_state)) {
     case TCP_NEW_SYN_RECV:
         reqsk_put((struct request_sock *)sk);
         break;
@@ -189,7 +189,7 @@ bool inet_ehash_remove(struct sock_common *sk)
     found = sk->skc_hashed;
     if (found) {
         cds_lfht_del(h->ehash, &sk->skc_node);
-        sk->skc_hashed = false;
+        WRITE_ONCE(sk->skc_hashed, false);
         atomic_fetch_sub_explicit(&h->ehash_count, 1, memory_order_relaxed);
         if (is_flow(sk))
             steer_del_flow(sk);
@@ -326,7 +326,7 @@ static int lhash_insert(struct sock_common *sk)
         err = ops->add_listener(net, sk->skc_rcv_saddr, htobe16(sk->skc_num));
     if (!err) {
         atomic_fetch_add_explicit(&sk->skc_refcnt, 1, memory_order_relaxed);
-        sk->skc_hashed = true;
+        WRITE_ONCE(sk->skc_hashed, true);
         cds_list_add_rcu(&sk->skc_lnode, &b->head);
     }
     spin_unlock(&b->lock);
@@ -345,7 +345,7 @@ static void lhash_remove(struct sock_common *sk)
     if (found) {
         cds_list_del_rcu(&sk->skc_lnode);
         sk->skc_lnode.prev = NULL; /* readers use next only; prev says "in the list" */
-        sk->skc_hashed = false;
+        WRITE_ONCE(sk->skc_hashed, false);
         if (ops && ops->del_listener && !sk->skc_ipv6only && !listener_has_twin(b, sk))
             ops->del_listener(net, sk->skc_rcv_saddr, htobe16(sk->skc_num));
     }
@@ -360,7 +360,7 @@ int inet_hash(struct sock *sk)
 {
     struct sock_common *c = &sk->__sk_common;
 
-    if (c->skc_hashed)
+    if (READ_ONCE(c->skc_hashed))
         return 0;
     if (sk->sk_state == TCP_LISTEN)
         return lhash_insert(c);
@@ -373,7 +373,7 @@ void inet_unhash(struct sock *sk)
 {
     struct sock_common *c = &sk->__sk_common;
 
-    if (!c->skc_hashed)
+    if (!READ_ONCE(c->skc_hashed))
         return;
     if (c->skc_lnode.prev)
         lhash_remove(c);

@@ -75,7 +75,7 @@ bool inet_bind_bucket_share(struct inet_hashinfo *h, const struct sock_common *f
 void inet_put_port(struct sock *sk)
 {
     inet_bind_bucket_leave(sock_net(sk)->hashinfo, &sk->__sk_common);
-    sk->sk_num = 0;
+    WRITE_ONCE(sk->sk_num, 0);
 }
 
 /* Role: an accepted child owns its listener's port too. 0, or -ENOENT when the listener lost it meanwhile. */

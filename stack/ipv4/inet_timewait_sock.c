@@ -48,7 +48,7 @@ static void tw_timer_handler(struct timer_list *t)
 
     rcu_read_lock();
     if (sock_hold_safe(c)) {
-        if (c->skc_hashed) {
+        if (READ_ONCE(c->skc_hashed)) {
             NET_INC_STATS(c->skc_net, LINUX_MIB_TIMEWAITED);
             inet_twsk_kill(tw);
         }

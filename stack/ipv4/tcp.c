@@ -41,27 +41,39 @@ bool tcp_under_memory_pressure(const struct sock *sk)
            net->ipv4.sysctl_tcp_mem[1] * (s64)SK_MEM_QUANTUM;
 }
 
-struct sk_buff *sk_stream_alloc_skb(struct sock *sk, u32 size)
+/* Ask the writer for less until memory is there (sk_stream_moderate_sndbuf). */
+static void sk_stream_moderate_sndbuf(struct sock *sk)
+{
+    if (!(sk->sk_userlocks & SOCK_SNDBUF_LOCK))
+        WRITE_ONCE(sk->sk_sndbuf, max(min(sk->sk_sndbuf, sk->sk_wmem_queued >> 1), 2 * TCP_SKB_MIN_TRUESIZE));
+}
+
+struct sk_buff *__sk_stream_alloc_skb(struct sock *sk, u32 size, bool force)
 {
     struct sk_buff *skb = alloc_skb(sock_net(sk), size + MAX_TCP_HEADER);
 
-    if (unlikely(!skb))
-        goto nomem;
-    if (unlikely(skb_track_clones(skb)))
-        goto free;
-    if (unlikely(tcp_rtx_and_write_queues_empty(sk))) /* one sk_buff at least, or nothing would ever move */
-        sk_forced_mem_schedule(sk, (int)skb->truesize);
-    else if (unlikely(!sk_wmem_schedule(sk, (int)skb->truesize)))
-        goto free;
-    skb_reserve(skb, MAX_TCP_HEADER);
-    skb->ip_summed = CHECKSUM_PARTIAL;
-    return skb;
-free:
+    if (likely(skb && !skb_track_clones(skb))) {
+        bool charged = true;
+
+        if (unlikely(force))
+            sk_forced_mem_schedule(sk, (int)skb->truesize);
+        else
+            charged = sk_wmem_schedule(sk, (int)skb->truesize);
+        if (likely(charged)) {
+            skb_reserve(skb, MAX_TCP_HEADER);
+            skb->ip_summed = CHECKSUM_PARTIAL;
+            return skb;
+        }
+    }
     consume_skb(skb);
-nomem: /* sk_stream_moderate_sndbuf: ask for less until memory is there */
-    if (!(sk->sk_userlocks & SOCK_SNDBUF_LOCK))
-        WRITE_ONCE(sk->sk_sndbuf, max(min(sk->sk_sndbuf, sk->sk_wmem_queued >> 1), 2 * TCP_SKB_MIN_TRUESIZE));
+    sk_stream_moderate_sndbuf(sk);
     return NULL;
+}
+
+struct sk_buff *sk_stream_alloc_skb(struct sock *sk, u32 size)
+{
+    /* One sk_buff at least, whatever the limits: or nothing would ever move. */
+    return __sk_stream_alloc_skb(sk, size, tcp_rtx_and_write_queues_empty(sk));
 }
 
 void tcp_wmem_free_skb(struct sock *sk, struct sk_buff *skb)
@@ -262,7 +274,8 @@ static bool tcp_rmem_pressure(const struct sock *sk)
 
     if (tcp_under_memory_pressure(sk))
         return true;
-    return atomic_load_explicit(&((struct sock *)sk)->sk_rmem_alloc, memory_order_relaxed) > rcvbuf - (rcvbuf >> 3);
+    return atomic_load_explicit(&((struct sock *)sk)->sk_rmem_alloc, memory_order_relaxed) >
+           rcvbuf - (rcvbuf >> 3);
 }
 
 /* At least `target` bytes, or all that the window lets the peer send. */
@@ -273,7 +286,8 @@ static bool tcp_epollin_ready(const struct sock *sk, int target)
 
     if (avail <= 0)
         return false;
-    return avail >= target || tcp_rmem_pressure(sk) || tcp_receive_window(tp) <= inet_csk(sk)->icsk_ack.rcv_mss;
+    return avail >= target || tcp_rmem_pressure(sk) ||
+           tcp_receive_window(tp) <= inet_csk(sk)->icsk_ack.rcv_mss;
 }
 
 /* In-order data arrived: tell the program when it is enough (SO_RCVLOWAT). */
@@ -557,7 +571,8 @@ void tcp_close(struct sock *sk, u64 timeout_ns)
 
 static bool tcp_need_reset(int state)
 {
-    return TCPF(state) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT | TCPF_FIN_WAIT1 | TCPF_FIN_WAIT2 | TCPF_SYN_RECV);
+    return TCPF(state) &
+           (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT | TCPF_FIN_WAIT1 | TCPF_FIN_WAIT2 | TCPF_SYN_RECV);
 }
 
 /* Everything that a next connect() on this sock must not inherit. */

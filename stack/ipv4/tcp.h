@@ -250,6 +250,7 @@ struct tcp_sock {
     u32 rate_delivered, rate_interval_us;
 
     u32 rcv_wnd;     /* current receiver window */
+    u32 rcv_mwnd_seq; /* highest right edge ever offered (RFC 7323 2.4) */
     u32 write_seq;   /* tail (+1) of data held in the write queue */
     u32 pushed_seq;  /* last pushed seq, required to talk to Windows */
     u32 lost_out, sacked_out;
@@ -353,6 +354,13 @@ static inline u32 tcp_receive_window(const struct tcp_sock *tp)
     s32 win = (s32)(tp->rcv_wup + tp->rcv_wnd - tp->rcv_nxt);
     return win < 0 ? 0 : (u32)win;
 }
+/* What lies below the highest right edge that was ever offered stays acceptable after a window had to be taken back
+ * (RFC 7323 2.4): else two peers that both take theirs back drop each other's ACKs for ever. */
+static inline u32 tcp_max_receive_window(const struct tcp_sock *tp)
+{
+    s32 win = (s32)(tp->rcv_mwnd_seq - tp->rcv_nxt);
+    return win < 0 ? 0 : (u32)win;
+}
 /* Buffer bytes to window bytes: the part of truesize that is payload. */
 static inline int tcp_win_from_space(const struct sock *sk, int space) { return (int)(((s64)space * tcp_sk(sk)->scaling_ratio) >> 8); }
 static inline int tcp_space_from_win(const struct sock *sk, int win) { return (int)(((u64)win << 8) / tcp_sk(sk)->scaling_ratio); }
@@ -424,6 +432,8 @@ void skb_entail(struct sock *sk, struct sk_buff *skb);
 void tcp_write_queue_purge(struct sock *sk);
 void tcp_cleanup_rbuf(struct sock *sk, int copied);
 void tcp_data_ready(struct sock *sk);
+/* proto.stream_memory_free: less than TCP_NOTSENT_LOWAT unsent (wake: less than half of it). */
+bool tcp_stream_memory_free(const struct sock *sk, int wake);
 /* Unread bytes in order (SIOCINQ). */
 int tcp_inq(struct sock *sk);
 void tcp_init_transfer(struct sock *sk, bool active);

@@ -118,7 +118,7 @@ int tcp_connect(struct sock *sk)
     if (inet_csk(sk)->icsk_af_ops->rebuild_header(sk))
         return -EHOSTUNREACH;
     tcp_connect_init(sk);
-    skb = sk_stream_alloc_skb(sk, 0);
+    skb = __sk_stream_alloc_skb(sk, 0, true);
     if (unlikely(!skb))
         return -ENOBUFS;
     tcp_init_nondata_skb(skb, tp->write_seq, TCPHDR_SYN);
@@ -152,7 +152,7 @@ int tcp_send_synack(struct sock *sk)
         if ((TCP_SKB_CB(skb)->tcp_flags & TCPHDR_ECE) && (tp->ecn_flags & TCP_ECN_OK))
             TCP_SKB_CB(skb)->tcp_flags &= (u8)~TCPHDR_CWR; /* an ECN-setup SYN-ACK has ECE alone */
         else
-            TCP_SKB_CB(skb)->tcp_flags &= (u8)~(TCPHDR_ECE | TCPHDR_CWR);
+            TCP_SKB_CB(skb)->tcp_flags &= (u8) ~(TCPHDR_ECE | TCPHDR_CWR);
     }
     return tcp_transmit_skb(sk, skb, 1);
 }

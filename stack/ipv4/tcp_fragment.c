@@ -55,7 +55,7 @@ static int tcp_split(struct sock *sk, enum tcp_queue q, struct sk_buff *skb, str
     ncb->end_seq = cb->end_seq;
     cb->end_seq = ncb->seq;
     ncb->tcp_flags = cb->tcp_flags;
-    cb->tcp_flags &= (u8)~(TCPHDR_FIN | TCPHDR_PSH); /* they belong to the end */
+    cb->tcp_flags &= (u8) ~(TCPHDR_FIN | TCPHDR_PSH); /* they belong to the end */
     ncb->sacked = cb->sacked;
     ncb->eor = cb->eor;
     cb->eor = 0;
@@ -84,15 +84,15 @@ int tcp_fragment(struct sock *sk, enum tcp_queue q, struct sk_buff *skb, u32 len
     if (len > skb->len)
         return -EINVAL;
     /* A peer that makes us cut everything into crumbs must not grow the queue for ever (CVE-2019-11478). */
-    if (unlikely(sk->sk_wmem_queued >> 1 > limit && q == TCP_FRAG_IN_RTX_QUEUE && skb != tcp_rtx_queue_head(sk) &&
-                 skb != tcp_rtx_queue_tail(sk))) {
+    if (unlikely(sk->sk_wmem_queued >> 1 > limit && q == TCP_FRAG_IN_RTX_QUEUE &&
+                 skb != tcp_rtx_queue_head(sk) && skb != tcp_rtx_queue_tail(sk))) {
         NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPWQUEUETOOBIG);
         return -ENOMEM;
     }
     if (skb_unclone(skb))
         return -ENOMEM;
     headlen = skb_headlen(skb);
-    buff = sk_stream_alloc_skb(sk, headlen > len ? headlen - len : 0);
+    buff = __sk_stream_alloc_skb(sk, headlen > len ? headlen - len : 0, true);
     if (!buff)
         return -ENOMEM;
     err = tcp_split(sk, q, skb, buff, len, mss_now);
@@ -108,7 +108,7 @@ int tso_fragment(struct sock *sk, struct sk_buff *skb, unsigned int len, unsigne
 
     if (skb->len != skb->data_len)
         return tcp_fragment(sk, TCP_FRAG_IN_WRITE_QUEUE, skb, len, mss_now);
-    buff = sk_stream_alloc_skb(sk, 0);
+    buff = __sk_stream_alloc_skb(sk, 0, true);
     if (unlikely(!buff))
         return -ENOMEM;
     err = tcp_split(sk, TCP_FRAG_IN_WRITE_QUEUE, skb, buff, len, mss_now);

@@ -5,8 +5,9 @@
 #include "tcp_handover.h"
 #include "tcp_output.h"
 
-#define TCPF_MOVABLE                                                                                              \
-    (TCPF_ESTABLISHED | TCPF_SYN_SENT | TCPF_FIN_WAIT1 | TCPF_FIN_WAIT2 | TCPF_CLOSE_WAIT | TCPF_LAST_ACK | TCPF_CLOSING)
+#define TCPF_MOVABLE                                                                                        \
+    (TCPF_ESTABLISHED | TCPF_SYN_SENT | TCPF_FIN_WAIT1 | TCPF_FIN_WAIT2 | TCPF_CLOSE_WAIT | TCPF_LAST_ACK | \
+     TCPF_CLOSING)
 
 int tcp_extract(struct sock *sk, struct tcp_handover_state *st)
 {
@@ -73,7 +74,7 @@ static u32 copy_queue(const struct sk_buff_head *q, u32 seq, u8 *buf, u32 len)
     const struct sk_buff *skb;
     u32 done = 0;
 
-    skb_queue_walk(q, skb) {
+    skb_queue_walk (q, skb) {
         u32 start = TCP_SKB_CB(skb)->seq + !!(TCP_SKB_CB(skb)->tcp_flags & TCPHDR_SYN), off, n;
 
         if (done == len)
@@ -138,7 +139,7 @@ void tcp_handover_done(struct sock *sk)
     WRITE_ONCE(sk->sk_shutdown, SHUTDOWN_MASK);
     if (tcp_in_states(sk, TCPF_ESTABLISHED | TCPF_CLOSE_WAIT))
         tcp_set_state(sk, TCP_CLOSING); /* it is not reset: TcpEstabResets must not count it */
-    bh_lock_sock(sk); /* no segment between the table and the end of the backlog */
+    bh_lock_sock(sk);                   /* no segment between the table and the end of the backlog */
     tcp_set_state(sk, TCP_CLOSE);
     bh_unlock_sock(sk);
     tcp_drop_backlog(sk);

@@ -35,7 +35,8 @@ int tcp_extract(struct sock *sk, struct tcp_handover_state *st);
 ssize_t tcp_handover_peek_send(struct sock *sk, u32 off, void *buf, u32 len);
 ssize_t tcp_handover_peek_recv(struct sock *sk, u32 off, void *buf, u32 len);
 /* The twin lives: end our sock silently (nothing is sent), unhash it (steering entry last), wake all
- * waiters, release the lock. */
+ * waiters, release the lock. A sendmsg or recvmsg that was waiting in the stack, and any later one, returns
+ * -SLUICE_EMOVED (tcp.h): the caller makes it again on the twin. */
 void tcp_handover_done(struct sock *sk);
 /* It did not work out: go on as before; releases the lock. */
 void tcp_handover_undo(struct sock *sk);

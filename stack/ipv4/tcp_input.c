@@ -157,7 +157,7 @@ static bool tcp_paws_discard(const struct sock *sk, const struct sk_buff *skb)
 
 static bool tcp_sequence(const struct tcp_sock *tp, u32 seq, u32 end_seq)
 {
-    return !before(end_seq, tp->rcv_wup) && !after(seq, tp->rcv_nxt + tcp_receive_window(tp));
+    return !before(end_seq, tp->rcv_wup) && !after(seq, tp->rcv_nxt + tcp_max_receive_window(tp));
 }
 
 static bool tcp_reset_check(const struct sock *sk, const struct sk_buff *skb)
@@ -560,6 +560,7 @@ static void tcp_synsent_take_options(struct sock *sk, const struct sk_buff *skb)
 
     WRITE_ONCE(tp->rcv_nxt, TCP_SKB_CB(skb)->seq + 1);
     tp->rcv_wup = TCP_SKB_CB(skb)->seq + 1;
+    tp->rcv_mwnd_seq = tp->rcv_wup + tp->rcv_wnd;
     /* RFC 7323: the window in SYN and SYN-ACK segments is never scaled. */
     tp->snd_wnd = be16toh(th->window);
     if (!tp->rx_opt.wscale_ok) {

@@ -244,6 +244,7 @@ struct sock *tcp_create_openreq_child(const struct sock *sk, struct request_sock
     newtp->window_clamp = req->rsk_window_clamp;
     newtp->rcv_ssthresh = req->rsk_rcv_wnd;
     newtp->rcv_wnd = req->rsk_rcv_wnd;
+    newtp->rcv_mwnd_seq = newtp->rcv_wup + req->rsk_rcv_wnd;
     newtp->rx_opt.wscale_ok = req->wscale_ok;
     if (newtp->rx_opt.wscale_ok) {
         newtp->rx_opt.snd_wscale = req->snd_wscale;

@@ -131,7 +131,7 @@ static bool tcp_can_coalesce_send_queue_head(struct sock *sk, int len)
 {
     struct sk_buff *skb;
 
-    skb_queue_walk(&sk->sk_write_queue, skb) {
+    skb_queue_walk (&sk->sk_write_queue, skb) {
         if (len <= (int)skb->len)
             break;
         if (TCP_SKB_CB(skb)->eor || (TCP_SKB_CB(skb)->tcp_flags & TCPHDR_FIN))
@@ -162,7 +162,7 @@ static void tcp_build_probe(struct sock *sk, struct sk_buff *nskb, int probe_siz
             __skb_unlink(skb, &sk->sk_write_queue);
             tcp_wmem_free_skb(sk, skb);
         } else {
-            TCP_SKB_CB(nskb)->tcp_flags |= TCP_SKB_CB(skb)->tcp_flags & (u8)~(TCPHDR_FIN | TCPHDR_PSH);
+            TCP_SKB_CB(nskb)->tcp_flags |= TCP_SKB_CB(skb)->tcp_flags & (u8) ~(TCPHDR_FIN | TCPHDR_PSH);
             pskb_trim_head(skb, (u32)copy);
             tcp_set_skb_tso_segs(skb, mss_now);
             TCP_SKB_CB(skb)->seq += (u32)copy;
@@ -218,8 +218,8 @@ int tcp_mtu_probe(struct sock *sk)
 
 /* Role: window and scale for our SYN or SYN-ACK (RFC 7323 2.2). space: buffer room in window bytes.
  * *window_clamp 0: none. */
-void tcp_select_initial_window(const struct sock *sk, int space, u32 mss, u32 *rcv_wnd, u32 *window_clamp, int wscale_ok,
-                               u8 *rcv_wscale, u32 init_rcv_wnd)
+void tcp_select_initial_window(const struct sock *sk, int space, u32 mss, u32 *rcv_wnd, u32 *window_clamp,
+                               int wscale_ok, u8 *rcv_wscale, u32 init_rcv_wnd)
 {
     const struct netns_ipv4 *ipv4 = &sock_net(sk)->ipv4;
     u32 room = space < 0 ? 0 : (u32)space;
@@ -307,6 +307,8 @@ u16 tcp_select_window(struct sock *sk)
     }
     tp->rcv_wnd = new_win;
     tp->rcv_wup = tp->rcv_nxt;
+    if (after(tp->rcv_wup + tp->rcv_wnd, tp->rcv_mwnd_seq))
+        tp->rcv_mwnd_seq = tp->rcv_wup + tp->rcv_wnd;
     if (!tp->rx_opt.rcv_wscale && net->ipv4.sysctl_tcp_workaround_signed_windows)
         new_win = min(new_win, MAX_TCP_WINDOW);
     else

@@ -69,7 +69,8 @@ static void tcp_cwnd_validate(struct sock *sk, bool is_cwnd_limited)
     }
     tp->snd_cwnd_used = max(tp->snd_cwnd_used, tp->packets_out);
     if (sock_net(sk)->ipv4.sysctl_tcp_slow_start_after_idle &&
-        tcp_clock_ns(sk) - tp->snd_cwnd_stamp >= inet_csk(sk)->icsk_rto && !inet_csk(sk)->icsk_ca_ops->cong_control)
+        tcp_clock_ns(sk) - tp->snd_cwnd_stamp >= inet_csk(sk)->icsk_rto &&
+        !inet_csk(sk)->icsk_ca_ops->cong_control)
         tcp_cwnd_application_limited(sk);
     /* Everything sent, cwnd open, and the program waits for room: the send buffer is the limit. */
     if (tcp_write_queue_empty(sk) && sk->sk_socket && (READ_ONCE(sk->sk_socket->flags) & SOCK_NOSPACE) &&
@@ -239,7 +240,7 @@ int __tcp_transmit_skb(struct sock *sk, struct sk_buff *skb, int clone_it, u32 r
     skb->tstamp += (u64)tp->tcp_tx_delay * NSEC_PER_USEC;
 
     err = inet_csk(sk)->icsk_af_ops->queue_xmit(sk, skb); /* takes skb over */
-    if (unlikely(err > 0)) { /* NET_XMIT_*: the local queue is congested */
+    if (unlikely(err > 0)) {                              /* NET_XMIT_*: the local queue is congested */
         tcp_enter_cwr(sk);
         err = err == NET_XMIT_CN ? 0 : err;
     }
@@ -313,7 +314,8 @@ static bool tcp_nagle_check(bool partial, const struct tcp_sock *tp, int nonagle
 }
 
 /* May it go, as far as Nagle is concerned? */
-static bool tcp_nagle_test(const struct tcp_sock *tp, const struct sk_buff *skb, unsigned int cur_mss, int nonagle)
+static bool tcp_nagle_test(const struct tcp_sock *tp, const struct sk_buff *skb, unsigned int cur_mss,
+                           int nonagle)
 {
     if (nonagle & TCP_NAGLE_PUSH)
         return true;
@@ -337,14 +339,15 @@ int tcp_tso_autosize(const struct sock *sk, unsigned int mss_now, int min_tso_se
 u32 tcp_tso_segs(struct sock *sk, unsigned int mss_now)
 {
     const struct tcp_congestion_ops *ca_ops = inet_csk(sk)->icsk_ca_ops;
-    u32 min_tso = ca_ops->min_tso_segs ? ca_ops->min_tso_segs(sk) : (u32)sock_net(sk)->ipv4.sysctl_tcp_min_tso_segs;
+    u32 min_tso =
+        ca_ops->min_tso_segs ? ca_ops->min_tso_segs(sk) : (u32)sock_net(sk)->ipv4.sysctl_tcp_min_tso_segs;
 
     return min((u32)tcp_tso_autosize(sk, mss_now, (int)min_tso), max((u32)sk->sk_gso_max_segs, 1u));
 }
 
 /* Bytes of skb to send in one piece: whole segments within the window and the quota. */
-static unsigned int tcp_mss_split_point(const struct sock *sk, const struct sk_buff *skb, unsigned int mss_now,
-                                        unsigned int max_segs, int nonagle)
+static unsigned int tcp_mss_split_point(const struct sock *sk, const struct sk_buff *skb,
+                                        unsigned int mss_now, unsigned int max_segs, int nonagle)
 {
     const struct tcp_sock *tp = tcp_sk(sk);
     u32 window = tcp_wnd_end(tp) - TCP_SKB_CB(skb)->seq;
@@ -409,7 +412,7 @@ static bool tcp_tso_should_defer(struct sock *sk, const struct sk_buff *skb, boo
 
 enum xmit_verdict { XMIT_OK, XMIT_STOP };
 struct xmit_state {
-    u32 mss_now, max_segs, cwnd_quota;
+    u32 mss_now, max_segs /* 0: not known yet */, cwnd_quota;
     int nonagle, push_one;
     bool is_cwnd_limited, is_rwnd_limited;
 };
@@ -435,10 +438,14 @@ static enum xmit_verdict tcp_xmit_prepare(struct sock *sk, struct sk_buff *skb, 
         return XMIT_STOP;
     }
     if (tso_segs == 1) {
-        if (unlikely(!tcp_nagle_test(tp, skb, x->mss_now, tcp_skb_is_last(sk, skb) ? x->nonagle : TCP_NAGLE_PUSH)))
+        if (unlikely(
+                !tcp_nagle_test(tp, skb, x->mss_now, tcp_skb_is_last(sk, skb) ? x->nonagle : TCP_NAGLE_PUSH)))
             return XMIT_STOP;
     } else {
-        if (!x->push_one && tcp_tso_should_defer(sk, skb, &x->is_cwnd_limited, &x->is_rwnd_limited, x->max_segs))
+        if (!x->max_segs) /* worked out when it is needed: small writes that must wait do not */
+            x->max_segs = tcp_tso_segs(sk, x->mss_now);
+        if (!x->push_one &&
+            tcp_tso_should_defer(sk, skb, &x->is_cwnd_limited, &x->is_rwnd_limited, x->max_segs))
             return XMIT_STOP;
         if (!tcp_urg_mode(tp))
             limit = tcp_mss_split_point(sk, skb, x->mss_now, min(x->cwnd_quota, x->max_segs), x->nonagle);
@@ -470,7 +477,6 @@ bool tcp_write_xmit(struct sock *sk, u32 mss_now, int nonagle, int push_one)
         if (probed > 0)
             sent_pkts = 1;
     }
-    x.max_segs = tcp_tso_segs(sk, mss_now);
     while ((skb = tcp_send_head(sk)) != NULL) {
         if (tcp_xmit_prepare(sk, skb, &x) == XMIT_STOP)
             break;

@@ -22,7 +22,8 @@ struct tcp_out_options {
 unsigned int tcp_syn_options(struct sock *sk, const struct sk_buff *skb, struct tcp_out_options *opts);
 unsigned int tcp_synack_options(const struct sock *sk, const struct request_sock *req, u16 mss,
                                 const struct sk_buff *skb, struct tcp_out_options *opts);
-unsigned int tcp_established_options(struct sock *sk, const struct sk_buff *skb, struct tcp_out_options *opts);
+unsigned int tcp_established_options(struct sock *sk, const struct sk_buff *skb,
+                                     struct tcp_out_options *opts);
 /* Write them behind th. tp NULL: a SYN-ACK without a full socket (no SACK blocks). */
 void tcp_options_write(struct tcphdr *th, struct tcp_sock *tp, const struct tcp_out_options *opts);
 
@@ -86,9 +87,12 @@ static inline bool tcp_tsq_test(const struct tcp_sock *tp, int bit)
 
 /* Charge size bytes whatever the limits say: for what must be sent to make progress (FIN, first sk_buff). */
 void sk_forced_mem_schedule(struct sock *sk, int size);
-static inline void sk_wmem_queued_add(struct sock *sk, int val) { WRITE_ONCE(sk->sk_wmem_queued, sk->sk_wmem_queued + val); }
-/* proto.stream_memory_free: less than TCP_NOTSENT_LOWAT unsent (half of it: wake). */
-bool tcp_stream_memory_free(const struct sock *sk, int wake);
+/* As sk_stream_alloc_skb; force: what is queued already is cut, or a SYN: the limits do not count. */
+struct sk_buff *__sk_stream_alloc_skb(struct sock *sk, u32 size, bool force);
+static inline void sk_wmem_queued_add(struct sock *sk, int val)
+{
+    WRITE_ONCE(sk->sk_wmem_queued, sk->sk_wmem_queued + val);
+}
 bool tcp_under_memory_pressure(const struct sock *sk);
 void tcp_clear_xmit_timers(struct sock *sk);
 /* A MSG_ZEROCOPY send was copied: tell the error queue (tcp_errqueue.c). */

@@ -76,7 +76,7 @@ struct recv_state {
     struct sk_msghdr *msg;
     size_t len; /* bytes still wanted */
     int flags;
-    u32 *seq;   /* next byte to read: copied_seq, or our own when peeking */
+    u32 *seq; /* next byte to read: copied_seq, or our own when peeking */
     u32 peek_seq, urg_hole;
     size_t target; /* return when that much is there */
     u64 timeo;
@@ -85,12 +85,13 @@ struct recv_state {
 };
 
 /* The sk_buff with the next byte: NULL when it has not come. *last: where the search ended. */
-static struct sk_buff *tcp_recv_find(struct sock *sk, const struct recv_state *r, u32 *offset, struct sk_buff **last)
+static struct sk_buff *tcp_recv_find(struct sock *sk, const struct recv_state *r, u32 *offset,
+                                     struct sk_buff **last)
 {
     struct sk_buff *skb;
 
     *last = skb_peek_tail(&sk->sk_receive_queue);
-    skb_queue_walk(&sk->sk_receive_queue, skb) {
+    skb_queue_walk (&sk->sk_receive_queue, skb) {
         *last = skb;
         *offset = *r->seq - TCP_SKB_CB(skb)->seq;
         if (unlikely(TCP_SKB_CB(skb)->tcp_flags & TCPHDR_SYN))

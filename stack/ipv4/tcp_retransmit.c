@@ -5,7 +5,10 @@
 #include "tcp_output.h"
 
 /* ECN set-up did not get an answer: the retransmitted SYN asks without (RFC 3168 6.1.1.1). */
-static void tcp_ecn_clear_syn(struct sk_buff *skb) { TCP_SKB_CB(skb)->tcp_flags &= (u8)~(TCPHDR_ECE | TCPHDR_CWR); }
+static void tcp_ecn_clear_syn(struct sk_buff *skb)
+{
+    TCP_SKB_CB(skb)->tcp_flags &= (u8) ~(TCPHDR_ECE | TCPHDR_CWR);
+}
 
 /* Drop what was acknowledged of skb. 0 or -errno. */
 static int tcp_retrans_trim(struct sock *sk, struct sk_buff *skb)
@@ -128,7 +131,8 @@ void tcp_xmit_retransmit_queue(struct sock *sk)
     if (!skb)
         return;
     max_segs = tcp_tso_segs(sk, tcp_current_mss(sk));
-    skb_queue_walk_from(&tp->tcp_rtx_queue, skb) {
+    skb_queue_walk_from(&tp->tcp_rtx_queue, skb)
+    {
         int segs = (int)(tcp_snd_cwnd(tp) - tcp_packets_in_flight(tp));
         u8 sacked = TCP_SKB_CB(skb)->sacked;
 
@@ -150,7 +154,8 @@ void tcp_xmit_retransmit_queue(struct sock *sk)
         if (tcp_retransmit_skb(sk, skb, min(segs, (int)max_segs)))
             break;
         NET_ADD_STATS(sock_net(sk),
-                      icsk->icsk_ca_state != TCP_CA_Loss ? LINUX_MIB_TCPFASTRETRANS : LINUX_MIB_TCPSLOWSTARTRETRANS,
+                      icsk->icsk_ca_state != TCP_CA_Loss ? LINUX_MIB_TCPFASTRETRANS
+                                                         : LINUX_MIB_TCPSLOWSTARTRETRANS,
                       (u32)tcp_skb_pcount(skb));
         if (tcp_in_cwnd_reduction(sk))
             tp->prr_out += (u32)tcp_skb_pcount(skb);
@@ -196,7 +201,8 @@ bool tcp_schedule_loss_probe(struct sock *sk, bool advancing_rto)
         return false;
     /* Two round trips, and a delayed ACK's worth when one packet is out (RFC 8985 7.2). */
     if (tp->srtt_us)
-        timeout = (u64)(tp->srtt_us >> 2) * NSEC_PER_USEC + (tp->packets_out == 1 ? tcp_rto_min(sk) : TCP_TIMEOUT_MIN);
+        timeout = (u64)(tp->srtt_us >> 2) * NSEC_PER_USEC +
+                  (tp->packets_out == 1 ? tcp_rto_min(sk) : TCP_TIMEOUT_MIN);
     else
         timeout = TCP_TIMEOUT_INIT;
     rto_delta = advancing_rto ? (s64)icsk->icsk_rto : tcp_rto_delta(sk);

@@ -38,7 +38,10 @@ static u32 tcp_xmit_size_goal(struct sock *sk, u32 mss_now, bool large_allowed)
 }
 
 /* Payload in slots, or in the linear part? */
-static bool tcp_can_sg(const struct sock *sk) { return (sk->sk_route_caps & NETIF_F_SG) && sock_net(sk)->tx_pool; }
+static bool tcp_can_sg(const struct sock *sk)
+{
+    return (sk->sk_route_caps & NETIF_F_SG) && sock_net(sk)->tx_pool;
+}
 
 int tcp_send_mss(struct sock *sk, u32 *size_goal, int flags)
 {
@@ -65,7 +68,10 @@ void tcp_mark_push(struct tcp_sock *tp, struct sk_buff *skb)
 }
 
 /* More than half the largest window was written since the last push: the peer's reader should be told. */
-static bool forced_push(const struct tcp_sock *tp) { return after(tp->write_seq, tp->pushed_seq + (tp->max_window >> 1)); }
+static bool forced_push(const struct tcp_sock *tp)
+{
+    return after(tp->write_seq, tp->pushed_seq + (tp->max_window >> 1));
+}
 
 /* A small sk_buff follows others that the device has not finished yet: wait for that completion, more bytes
  * may come until then (net.ipv4.tcp_autocorking). */
@@ -208,7 +214,8 @@ static int tcp_slot_add(struct sock *sk, struct sk_buff *skb)
 
 /* Role: copy up to `copy` bytes of the program's into skb. Returns how many; fewer than asked for with *err
  * as tcp_slot_add says. */
-static u32 tcp_copy_to_skb(struct sock *sk, struct sk_buff *skb, struct iov_iter *from, u32 copy, u32 mss_now, int *err)
+static u32 tcp_copy_to_skb(struct sock *sk, struct sk_buff *skb, struct iov_iter *from, u32 copy, u32 mss_now,
+                           int *err)
 {
     u32 done = 0, room;
 
@@ -257,7 +264,8 @@ static struct sk_buff *tcp_send_skb(struct sock *sk, struct send_state *s, u32 *
 {
     struct sk_buff *skb = tcp_write_queue_tail(sk);
 
-    if (skb && skb->len < s->size_goal && tcp_skb_can_collapse_to(skb) && tcp_skb_has_room(sk, skb, s->mss_now)) {
+    if (skb && skb->len < s->size_goal && tcp_skb_can_collapse_to(skb) &&
+        tcp_skb_has_room(sk, skb, s->mss_now)) {
         *room = s->size_goal - skb->len;
         return skb;
     }

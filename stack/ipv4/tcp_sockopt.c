@@ -8,6 +8,7 @@
 #define TCP_IS_MPTCP 43
 #endif
 
+#define SOCK_MIN_RCVBUF 2304 /* Linux's, so that TCP_WINDOW_CLAMP has the same floor */
 #define MAX_TCP_KEEPIDLE 32767
 #define MAX_TCP_KEEPINTVL 32767
 #define MAX_TCP_KEEPCNT 127
@@ -79,7 +80,7 @@ static void tcp_sock_set_cork(struct sock *sk, bool on)
 
 static void tcp_sock_set_quickack(struct sock *sk, int val)
 {
-    if (!(val & 1)) {
+    if (!val) {
         inet_csk_enter_pingpong_mode(sk);
         return;
     }
@@ -87,6 +88,8 @@ static void tcp_sock_set_quickack(struct sock *sk, int val)
     if (tcp_in_states(sk, TCPF_ESTABLISHED | TCPF_CLOSE_WAIT) && inet_csk_ack_scheduled(sk)) {
         inet_csk(sk)->icsk_ack.pending |= ICSK_ACK_PUSHED;
         tcp_cleanup_rbuf(sk, 1);
+        if (!(val & 1)) /* an even value: this once */
+            inet_csk_enter_pingpong_mode(sk);
     }
 }
 
@@ -117,7 +120,7 @@ static int tcp_set_window_clamp(struct sock *sk, int val)
         tp->window_clamp = 0;
         return 0;
     }
-    clamp_ = (u32)max(TCP_SKB_MIN_TRUESIZE / 2, val);
+    clamp_ = (u32)max(SOCK_MIN_RCVBUF / 2, val);
     if (clamp_ == old)
         return 0;
     tp->window_clamp = clamp_;
@@ -214,7 +217,8 @@ static int tcp_setsockopt_fastopen(struct sock *sk, int optname, int val)
     case TCP_FASTOPEN:
         if (val < 0 || !fresh)
             return -EINVAL;
-        inet_csk(sk)->icsk_accept_queue.fastopen_max_qlen = (u32)min(val, sock_net(sk)->ipv4.sysctl_somaxconn);
+        inet_csk(sk)->icsk_accept_queue.fastopen_max_qlen =
+            (u32)min(val, sock_net(sk)->ipv4.sysctl_somaxconn);
         return 0;
     case TCP_FASTOPEN_CONNECT:
         if (val > 1 || val < 0)
@@ -507,36 +511,86 @@ static int tcp_getsockopt_int(struct sock *sk, int optname, int *val)
     const struct tcp_sock *tp = tcp_sk(sk);
 
     switch (optname) {
-    case TCP_MAXSEG: *val = tcp_get_maxseg(sk); return 0;
-    case TCP_NODELAY: *val = !!(tp->nonagle & TCP_NAGLE_OFF); return 0;
-    case TCP_CORK: *val = !!(tp->nonagle & TCP_NAGLE_CORK); return 0;
-    case TCP_KEEPIDLE: *val = or_default(tp->keepalive_time, ipv4->sysctl_tcp_keepalive_time); return 0;
-    case TCP_KEEPINTVL: *val = or_default(tp->keepalive_intvl, ipv4->sysctl_tcp_keepalive_intvl); return 0;
-    case TCP_KEEPCNT: *val = or_default(tp->keepalive_probes, ipv4->sysctl_tcp_keepalive_probes); return 0;
-    case TCP_SYNCNT: *val = or_default(icsk->icsk_syn_retries, ipv4->sysctl_tcp_syn_retries); return 0;
-    case TCP_LINGER2: *val = tcp_get_linger2(sk); return 0;
+    case TCP_MAXSEG:
+        *val = tcp_get_maxseg(sk);
+        return 0;
+    case TCP_NODELAY:
+        *val = !!(tp->nonagle & TCP_NAGLE_OFF);
+        return 0;
+    case TCP_CORK:
+        *val = !!(tp->nonagle & TCP_NAGLE_CORK);
+        return 0;
+    case TCP_KEEPIDLE:
+        *val = or_default(tp->keepalive_time, ipv4->sysctl_tcp_keepalive_time);
+        return 0;
+    case TCP_KEEPINTVL:
+        *val = or_default(tp->keepalive_intvl, ipv4->sysctl_tcp_keepalive_intvl);
+        return 0;
+    case TCP_KEEPCNT:
+        *val = or_default(tp->keepalive_probes, ipv4->sysctl_tcp_keepalive_probes);
+        return 0;
+    case TCP_SYNCNT:
+        *val = or_default(icsk->icsk_syn_retries, ipv4->sysctl_tcp_syn_retries);
+        return 0;
+    case TCP_LINGER2:
+        *val = tcp_get_linger2(sk);
+        return 0;
     case TCP_DEFER_ACCEPT:
         *val = retrans_to_secs(icsk->icsk_accept_queue.rskq_defer_accept, TIMEOUT_INIT_S, RTO_MAX_S);
         return 0;
-    case TCP_WINDOW_CLAMP: *val = (int)tp->window_clamp; return 0;
-    case TCP_QUICKACK: *val = !inet_csk_in_pingpong_mode(sk); return 0;
-    case TCP_THIN_LINEAR_TIMEOUTS: *val = tp->thin_lto; return 0;
-    case TCP_THIN_DUPACK: *val = 0; return 0;
-    case TCP_REPAIR: *val = 0; return 0;
-    case TCP_REPAIR_QUEUE: return -EINVAL;
-    case TCP_REPAIR_WINDOW: return -EPERM;
-    case TCP_QUEUE_SEQ: return -EINVAL;
-    case TCP_USER_TIMEOUT: *val = (int)icsk->icsk_user_timeout; return 0;
-    case TCP_FASTOPEN: *val = (int)icsk->icsk_accept_queue.fastopen_max_qlen; return 0;
-    case TCP_FASTOPEN_CONNECT: *val = tp->fastopen_connect; return 0;
-    case TCP_FASTOPEN_NO_COOKIE: *val = tp->fastopen_no_cookie; return 0;
-    case TCP_TX_DELAY: *val = (int)tp->tcp_tx_delay; return 0;
-    case TCP_TIMESTAMP: *val = (int)(tcp_ms_now(sk) + tp->tsoffset); return 0;
-    case TCP_NOTSENT_LOWAT: *val = (int)tp->notsent_lowat; return 0;
-    case TCP_INQ: *val = tp->recvmsg_inq; return 0;
-    case TCP_SAVE_SYN: *val = tp->save_syn; return 0;
-    case TCP_IS_MPTCP: *val = 0; return 0;
-    default: return -ENOPROTOOPT; /* TCP_ZEROCOPY_RECEIVE and TCP_MD5SIG too */
+    case TCP_WINDOW_CLAMP:
+        *val = (int)tp->window_clamp;
+        return 0;
+    case TCP_QUICKACK:
+        *val = !inet_csk_in_pingpong_mode(sk);
+        return 0;
+    case TCP_THIN_LINEAR_TIMEOUTS:
+        *val = tp->thin_lto;
+        return 0;
+    case TCP_THIN_DUPACK:
+        *val = 0;
+        return 0;
+    case TCP_REPAIR:
+        *val = 0;
+        return 0;
+    case TCP_REPAIR_QUEUE:
+        return -EINVAL;
+    case TCP_REPAIR_WINDOW:
+        return -EINVAL;
+    case TCP_QUEUE_SEQ:
+        return -EINVAL;
+    case TCP_USER_TIMEOUT:
+        *val = (int)icsk->icsk_user_timeout;
+        return 0;
+    case TCP_FASTOPEN:
+        *val = (int)icsk->icsk_accept_queue.fastopen_max_qlen;
+        return 0;
+    case TCP_FASTOPEN_CONNECT:
+        *val = tp->fastopen_connect;
+        return 0;
+    case TCP_FASTOPEN_NO_COOKIE:
+        *val = tp->fastopen_no_cookie;
+        return 0;
+    case TCP_TX_DELAY:
+        *val = (int)tp->tcp_tx_delay;
+        return 0;
+    case TCP_TIMESTAMP:
+        *val = (int)(tcp_ms_now(sk) + tp->tsoffset);
+        return 0;
+    case TCP_NOTSENT_LOWAT:
+        *val = (int)tp->notsent_lowat;
+        return 0;
+    case TCP_INQ:
+        *val = tp->recvmsg_inq;
+        return 0;
+    case TCP_SAVE_SYN:
+        *val = tp->save_syn;
+        return 0;
+    case TCP_IS_MPTCP:
+        *val = 0;
+        return 0;
+    default:
+        return -ENOPROTOOPT; /* TCP_ZEROCOPY_RECEIVE and TCP_MD5SIG too */
     }
 }
 

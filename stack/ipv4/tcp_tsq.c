@@ -6,7 +6,10 @@
 
 #include "tcp_output.h"
 
-static void tcp_tsq_set(struct tcp_sock *tp, int bit) { __atomic_fetch_or(&tp->tsq_flags, 1ul << bit, __ATOMIC_SEQ_CST); }
+static void tcp_tsq_set(struct tcp_sock *tp, int bit)
+{
+    __atomic_fetch_or(&tp->tsq_flags, 1ul << bit, __ATOMIC_SEQ_CST);
+}
 
 bool tcp_small_queue_check(struct sock *sk, const struct sk_buff *skb, unsigned int factor)
 {
@@ -61,7 +64,8 @@ void tcp_wfree(struct sk_buff *skb)
             return;
         }
         new = (old & ~(1ul << TSQ_THROTTLED)) | (1ul << TSQ_QUEUED);
-    } while (!__atomic_compare_exchange_n(&tp->tsq_flags, &old, new, true, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+    } while (
+        !__atomic_compare_exchange_n(&tp->tsq_flags, &old, new, true, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
     tcp_tsq_push(tp);
 }
 
@@ -70,7 +74,8 @@ void tcp_tsq_write(struct sock *sk)
 {
     struct tcp_sock *tp = tcp_sk(sk);
 
-    if (!tcp_in_states(sk, TCPF_ESTABLISHED | TCPF_FIN_WAIT1 | TCPF_CLOSING | TCPF_CLOSE_WAIT | TCPF_LAST_ACK))
+    if (!tcp_in_states(sk,
+                       TCPF_ESTABLISHED | TCPF_FIN_WAIT1 | TCPF_CLOSING | TCPF_CLOSE_WAIT | TCPF_LAST_ACK))
         return;
     if (tp->lost_out > tp->retrans_out && tcp_snd_cwnd(tp) > tcp_packets_in_flight(tp)) {
         tcp_mstamp_refresh(tp);
@@ -82,7 +87,8 @@ void tcp_tsq_write(struct sock *sk)
 /* Role: let every queued socket go on. No lock held; any thread. */
 void tcp_tsq_drain(struct net *net)
 {
-    struct cds_list_head *n = atomic_exchange_explicit(&net->tsq_head, NULL, memory_order_acq_rel), *next, *fifo = NULL;
+    struct cds_list_head *n = atomic_exchange_explicit(&net->tsq_head, NULL, memory_order_acq_rel), *next,
+                         *fifo = NULL;
 
     for (; n; n = next) { /* it was a stack: first come, first served */
         next = n->next;
@@ -111,8 +117,8 @@ void tcp_release_cb(struct sock *sk)
     struct tcp_sock *tp = tcp_sk(sk);
 
     if (likely(!(__atomic_load_n(&tp->tsq_flags, __ATOMIC_SEQ_CST) &
-                 (1ul << TCP_TSQ_DEFERRED | 1ul << TCP_WRITE_TIMER_DEFERRED | 1ul << TCP_DELACK_TIMER_DEFERRED |
-                  1ul << TCP_MTU_REDUCED_DEFERRED))))
+                 (1ul << TCP_TSQ_DEFERRED | 1ul << TCP_WRITE_TIMER_DEFERRED |
+                  1ul << TCP_DELACK_TIMER_DEFERRED | 1ul << TCP_MTU_REDUCED_DEFERRED))))
         return;
     if (test_and_clear_tsq(tp, TCP_TSQ_DEFERRED)) {
         tcp_tsq_write(sk);

@@ -33,7 +33,7 @@ for m in json.load(sys.stdin).get("map_ids", []): print("map", m)'
         done
     } | sort -u
 }
-attached() { "${IN_C[@]}" ip link show "$DEV" | grep -c 'xdp'; }
+attached() { "${IN_C[@]}" ip link show "$DEV" | grep -c 'prog/xdp'; }
 # gone LIST...: waits up to three seconds for all of them to go; says which stay
 gone() {
     local i kind id left

@@ -11,6 +11,7 @@ for i in $(seq 64); do
     head -c $((500000 + i * 7919)) /dev/urandom >"$www/f$i"
     printf 'url = "http://%s/f%s"\noutput = "%s/got/f%s"\n' "$ADDR_S" "$i" "$SCRATCH" "$i" >>"$SCRATCH/list"
 done
+head -c 30000000 /dev/urandom >"$www/long"
 (cd "$www" && sha256sum f*) >"$SCRATCH/sums"
 nginx_up nginx 80 || die "nginx did not start."
 
@@ -24,14 +25,14 @@ served_by_stack "64 parallel downloads: through the stack" many
     [ "$(stat_of many TcpActiveOpens)" -ge 64 ]
 
 # Two programs at once on one interface: the second finds the queue taken and still works.
-sl first curl -sS --limit-rate 400k -o "$SCRATCH/one" "http://$ADDR_S/f1" &
+sl first curl -sS --limit-rate 8M -o "$SCRATCH/one" "http://$ADDR_S/long" &
 first=$!
 sleep 0.3
 rm -f "$SCRATCH/second.stats."*
 timeout 30 "${IN_C[@]}" env "$(stats_env second)" SLUICE_LOG=info "${SL[@]}" curl -sS -o "$SCRATCH/two" "http://$ADDR_S/f2" 2>"$SCRATCH/second.log"
 wait $first
 check "two programs at once on one interface" "the files differ: $(tail -n 3 "$SCRATCH/second.log")" \
-    eval 'cmp -s "$SCRATCH/one" "$www/f1" && cmp -s "$SCRATCH/two" "$www/f2"'
+    eval 'cmp -s "$SCRATCH/one" "$www/long" && cmp -s "$SCRATCH/two" "$www/f2"'
 
 rm -f "$SCRATCH"/seq.stats.*
 cat >"$SCRATCH/seq.sh" <<'S'

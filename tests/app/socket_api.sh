@@ -16,3 +16,4 @@ for group in new connect mapped data ends time select epoll fds options sendfile
     fi
     same "socket calls: $group" "$(diff <(echo "$want") <(echo "$got"))" ""
 done
+report_end

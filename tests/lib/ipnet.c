@@ -88,6 +88,7 @@ struct ipnet *ipnet_new(void)
     n->net = net_alloc(&fx_ops, n);
     BUG_ON(!n->net);
     n->net->steer_ops = &fx_steer;
+    n->net->tx_pool = page_pool_heap_create(1920, 128, 0);
     net_tick(n->net);
     ipnet_current = n;
     skb_drop_hook = note_drop;
@@ -121,7 +122,10 @@ void ipnet_free(struct ipnet *n)
         abort();
     }
     ipnet_current = NULL;
+    struct page_pool *pool = net->tx_pool;
     net_free(net);
+    BUG_ON(atomic_load(&pool->outstanding));
+    page_pool_heap_destroy(pool);
     free(n);
 }
 
@@ -134,8 +138,8 @@ void ipnet_advance(struct ipnet *n, u64 ns)
 
         n->now = next < end ? max(next, n->now) : end;
         net_tick(n->net);
-        net_run_timers(n->net);
-        net_tx_action(n->net);
+        while (net_poll(n->net, 64))
+            ;
         net_rcu_barrier(n->net);
         if (n->now == end && net_next_timer(n->net) > end)
             return;
@@ -155,7 +159,8 @@ void ipnet_rx(struct ipnet *n, const void *frame, u32 len)
     netif_receive_skb(skb);
     napi_complete(&n->dev);
     rcu_read_unlock();
-    net_tx_action(n->net);
+    while (net_poll(n->net, 64))
+        ;
     net_rcu_barrier(n->net);
 }
 

@@ -151,7 +151,10 @@ serve() {
     "${in[@]}" "$@" </dev/null >"$SCRATCH/$name.log" 2>&1 &
     SERVER_PID[$name]=$!
     for ((i = 0; i < 200; i++)); do
-        [ -z "$("${where[@]}" ss -Hltn "sport = :$port" 2>/dev/null)" ] || return 0
+        if [ -n "$("${where[@]}" ss -Hltn "sport = :$port" 2>/dev/null)" ]; then
+            [ "$side" != cs ] || sleep 0.4 # what ss sees is the twin; the interface may still be opening
+            return 0
+        fi
         if ! kill -0 "${SERVER_PID[$name]}" 2>/dev/null; then
             echo "# $name ended before it listened on port $port; its last words:" >&2
             tail -n 5 "$SCRATCH/$name.log" | sed 's/^/#   /' >&2

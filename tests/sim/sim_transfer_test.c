@@ -3,7 +3,8 @@
  * the bytes read are the bytes written, in order and each once; the transfer makes progress; after it every
  * sk_buff, page, sock and timer came home.
  *
- * SIM_SEED=n runs that one scenario (and says what it is), SIM_COUNT=n as many per test from SIM_FIRST on. */
+ * SIM_SEED=n runs that one scenario (and says what it is; SIM_TRACE=1: with every segment), SIM_COUNT=n as many per
+ * test from SIM_FIRST on. */
 
 #include "../../stack/core/rcu.h"
 #include "../../stack/core/socket.h"
@@ -114,6 +115,32 @@ static void describe(const struct scenario *sc)
         }                                                                                                              \
     } while (0)
 
+/* SIM_TRACE: what each end puts on the wire, before the link's dice. */
+static void trace(void *arg, int end, const struct sk_buff *skb, u64 now)
+{
+    const struct tcphdr *th;
+    const struct iphdr *ip = (const struct iphdr *)(skb->data + ETH_HLEN);
+    u32 hlen;
+
+    if (skb->protocol != htobe16(ETH_P_IP) || ip->protocol != IPPROTO_TCP)
+        return;
+    th = (const struct tcphdr *)((const u8 *)ip + ip->ihl * 4);
+    hlen = ETH_HLEN + ip->ihl * 4u + th->doff * 4u;
+    fprintf(stderr, "%10.6f %c %s%s%s%s%s seq %u:%u ack %u win %u", (double)now / NSEC_PER_SEC, "AB"[end], th->syn ? "S" : "",
+            th->fin ? "F" : "", th->rst ? "R" : "", th->psh ? "P" : "", th->ack ? "." : "", be32toh(th->seq),
+            be32toh(th->seq) + skb->len - hlen, be32toh(th->ack_seq), be16toh(th->window));
+    for (u32 i = 20; i + 1 < th->doff * 4u; i += ((const u8 *)th)[i] == 1 ? 1 : ((const u8 *)th)[i + 1])
+        if (((const u8 *)th)[i] == TCPOPT_SACK_)
+            for (u32 k = 2; k < ((const u8 *)th)[i + 1]; k += 8) {
+                u32 edge[2];
+                memcpy(edge, (const u8 *)th + i + k, 8);
+                fprintf(stderr, " {%u:%u}", be32toh(edge[0]), be32toh(edge[1]));
+            }
+        else if (!((const u8 *)th)[i])
+            break;
+    fprintf(stderr, "\n");
+}
+
 /* ---- the programs ----------------------------------------------------------------------------------------------- */
 
 /* The event itself: the loop that drives the programs runs after it. */
@@ -218,6 +245,8 @@ static void run_scenario(const struct scenario *given)
     int err;
 
     memlink_dev(link, 0)->own_address = memlink_dev(link, 1)->own_address = true;
+    if (getenv("SIM_TRACE"))
+        memlink_set_tap(link, trace, NULL);
     dev_add_addr(memlink_dev(link, 0), htobe32(A_ADDR), 24);
     dev_add_addr(memlink_dev(link, 1), htobe32(B_ADDR), 24);
     settings(sc, na);

@@ -9,7 +9,7 @@
 #
 # What makes virtio_net bind zero-copy: Linux >= 6.13 and VIRTIO_F_ACCESS_PLATFORM (iommu_platform=on).
 # Exit status: CMD's; 125 when the machine did not come to the end. Environment: OUT, SMP (1), MEM (1536 MiB),
-# LIMIT (seconds for one boot, 900), TRIES (2), KERNEL (a pattern of package names).
+# LIMIT (seconds for one boot, 1800), TRIES (2), KERNEL (a pattern of package names).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd) top=$(cd "$(dirname "$0")/../.." && pwd)
 BUILD=${BUILD:-build}
@@ -23,6 +23,8 @@ die() { echo "tests/vm/run.sh: $*" >&2; exit 125; }
 [ "$(id -u)" = 0 ] || die "it needs root (virtiofsd serves the host's files): sudo make test-vm."
 command -v qemu-system-x86_64 >/dev/null && command -v busybox >/dev/null || die "QEMU or busybox is missing; run make deps-vm."
 mkdir -p "$work" "$OUT"
+exec 8>"$work/lock"
+flock -n 8 || die "another run uses $work; wait for its end, or name another BUILD."
 
 # ---- a kernel from Debian's backports: unpacked, never installed, with package lists of our own --------------
 
@@ -74,7 +76,7 @@ for m in $MODULES; do \$b insmod /modules/\$m.ko || echo "insmod \$m failed"; do
 cd /root
 \$b mount -t proc proc proc; \$b mount -t sysfs sysfs sys; \$b mount -t devtmpfs dev dev; \$b mount -t tmpfs run run
 \$b mkdir -p dev/shm dev/pts run/netns run/out
-\$b mount -t tmpfs shm dev/shm; \$b mount -t devpts pts dev/pts; \$b mount -t bpf bpf sys/fs/bpf; \$b mount -t tmpfs tmp tmp
+\$b mount -t tmpfs shm dev/shm; \$b mount -t devpts pts dev/pts; \$b mount -t bpf bpf sys/fs/bpf
 \$b ln -s /proc/self/fd dev/fd
 \$b mount -t virtiofs out run/out
 echo; echo VM-BEGIN
@@ -129,7 +131,7 @@ share() {
     rm -f "$work/$1.sock"
     unshare -m --propagation private sh -c 'mount --bind "$1" /mnt && { [ "$2" = rw ] || mount -o remount,bind,ro /mnt; } &&
         exec /usr/lib/qemu/virtiofsd --socket-path="$0" -o source=/mnt -o sandbox=chroot -o cache="$3" -o no_writeback' \
-        "$work/$1.sock" "$2" "$3" "$([ "$3" = rw ] && echo auto || echo always)" >"$work/$1.log" 2>&1 &
+        "$work/$1.sock" "$2" "$3" "$([ "$3" = rw ] && echo auto || echo always)" >"$work/$1.log" 2>&1 8>&- &
     pids+=($!)
     local i
     for ((i = 0; i < 100; i++)); do
@@ -147,14 +149,14 @@ for try in $(seq "${TRIES:-2}"); do
     : >"$work/console"
     say "booting (the machine's own words follow)"
     # cmpxchg16b is left out: QEMU 7.2 computes its flags wrongly now and then
-    timeout "${LIMIT:-900}" qemu-system-x86_64 -accel tcg -M q35 -cpu max,-cx16 -smp "${SMP:-1}" -m "$MEM" \
+    timeout "${LIMIT:-1800}" qemu-system-x86_64 -accel tcg -M q35 -cpu max,-cx16 -smp "${SMP:-1}" -m "$MEM" \
         -object memory-backend-memfd,id=mem,size="${MEM}M",share=on -numa node,memdev=mem \
         -chardev socket,id=c1,path="$work/host.sock" -device vhost-user-fs-pci,chardev=c1,tag=host \
         -chardev socket,id=c2,path="$work/out.sock" -device vhost-user-fs-pci,chardev=c2,tag=out \
         -netdev hubport,id=na,hubid=0 -device virtio-net-pci,addr=4,netdev=na,mac=52:54:00:00:00:0a,$nic \
         -netdev hubport,id=nb,hubid=0 -device virtio-net-pci,addr=5,netdev=nb,mac=52:54:00:00:00:0b,$nic \
         -nographic -nodefaults -no-reboot -serial "file:$work/console" -kernel "$vmlinuz" -initrd "$work/initrd.gz" \
-        -append "console=ttyS0 quiet panic=-1" >"$work/qemu.log" 2>&1 &
+        -append "console=ttyS0 quiet panic=-1" >"$work/qemu.log" 2>&1 8>&- &
     machine=$!
     tail -n +1 -f --pid=$machine "$work/console" | tr -d '\r' | sed -u '1,/^VM-BEGIN/d; /^VM-STATUS=/d; /reboot: Power down/d' &
     words=$!
