@@ -3,6 +3,7 @@
  * the dice of its seed. It takes single segments only, so that it loses packets and not super-packets. */
 
 #include "fault.h"
+#include "partial_csum.h"
 
 #define PPM 1000000u
 #define DEFAULT_REORDER_DELAY NSEC_PER_MSEC
@@ -67,6 +68,8 @@ static struct sk_buff *damage(struct sk_buff *skb, u64 random)
         consume_skb(n);
         return NULL;
     }
+    if (n->dev && (n->dev->features & NETIF_F_NOWIRE)) /* received: the sending kernel left it to hardware */
+        frame_complete_csum(skb_mac_header(n), n->len + (u32)(n->data - skb_mac_header(n)), false);
     n->ip_summed = CHECKSUM_NONE;
     bit = random % ((u64)n->len * 8);
     n->data[bit / 8] ^= (u8)(1u << (bit % 8));

@@ -6,6 +6,7 @@
  * file's copy, or every reader would call them wrong; the packet itself is left alone. */
 
 #include "pcap.h"
+#include "partial_csum.h"
 #include "highfd.h"
 #include "../stack/core/checksum.h"
 #include "../stack/core/log.h"
@@ -317,35 +318,6 @@ int pcap_fd(const struct pcap_file *f) { return f->fd; }
 
 /* ---- one packet ------------------------------------------------------------------------------------------------ */
 
-/* Complete the TCP checksum of an Ethernet frame in the file's copy when its field holds no more than the
- * pseudo-header sum (or `partial` says so). */
-static void pcap_complete_csum(u8 *p, u32 len, bool partial)
-{
-    u32 ihl, tot, tlen;
-    __be32 saddr, daddr;
-    u16 field, pseudo, sum;
-    u8 *ip = p + ETH_HLEN, *th;
-
-    if (len < ETH_HLEN + 20 || p[12] != 0x08 || p[13] != 0x00 || ip[0] >> 4 != 4)
-        return;
-    ihl = (ip[0] & 15u) * 4;
-    tot = (u32)ip[2] << 8 | ip[3];
-    if (ihl < 20 || tot < ihl + 20 || tot > len - ETH_HLEN || ip[9] != IPPROTO_TCP ||
-        ((ip[6] & 0x3f) | ip[7])) /* a fragment has not the whole segment */
-        return;
-    th = ip + ihl;
-    tlen = tot - ihl;
-    memcpy(&saddr, ip + 12, 4);
-    memcpy(&daddr, ip + 16, 4);
-    memcpy(&field, th + 16, 2);
-    pseudo = (u16)~csum_tcpudp_magic(saddr, daddr, tlen, IPPROTO_TCP, 0);
-    if (!partial && field != pseudo)
-        return;
-    memset(th + 16, 0, 2);
-    sum = csum_tcpudp_magic(saddr, daddr, tlen, IPPROTO_TCP, csum_partial(th, tlen, 0));
-    memcpy(th + 16, &sum, 2);
-}
-
 /* The block of one packet into buf. The packet is `head` bytes at hdr, then the sk_buff's data. Returns its
  * length, 0: cannot be captured. */
 static u32 pcap_block(const struct pcap_dev *pd, u8 *buf, const u8 *hdr, u32 head, const struct sk_buff *skb,
@@ -368,7 +340,7 @@ static u32 pcap_block(const struct pcap_dev *pd, u8 *buf, const u8 *hdr, u32 hea
     if (skb_copy_bits(skb, 0, buf + n + head, skb->len))
         return 0;
     if (skb->ip_summed == CHECKSUM_PARTIAL || (pd->dev.features & NETIF_F_NOWIRE))
-        pcap_complete_csum(buf + n, len, skb->ip_summed == CHECKSUM_PARTIAL);
+        frame_complete_csum(buf + n, len, skb->ip_summed == CHECKSUM_PARTIAL);
     memset(buf + n + len, 0, ALIGN(len, 4) - len);
     n += ALIGN(len, 4);
     n += pcap_put_option(buf + n, PCAP_EPB_FLAGS, &flags, 4);

@@ -93,6 +93,8 @@ enum sock_flags {
     SOCK_SELECT_ERR_QUEUE,
     SOCK_NOFCS,
 };
+#undef SOCK_SNDBUF_LOCK /* <linux/socket.h> has macros of these names and values */
+#undef SOCK_RCVBUF_LOCK
 enum { SOCK_SNDBUF_LOCK = 1, SOCK_RCVBUF_LOCK = 2 };   /* sk_userlocks */
 enum { SOCK_NOSPACE = 1, SOCK_ASYNC_NOSPACE = 2 };     /* socket->flags */
 enum { SK_PACING_NONE = 0, SK_PACING_NEEDED = 1, SK_PACING_FQ = 2 };

@@ -52,8 +52,11 @@ static inline struct sock_common *node_sk(struct cds_lfht_node *n)
 static int ehash_match(struct cds_lfht_node *node, const void *key)
 {
     const struct ehash_key *k = key;
-    const struct sock_common *sk = node_sk(node);
+    struct sock_common *sk = node_sk(node);
 
+    /* A: pairs with B in __inet_ehash_insert(): what was written before the insert is seen. (liburcu's own
+     * publication is enough for the machine; this says it in C11, which race detectors understand.) */
+    (void)atomic_load_explicit(&sk->skc_refcnt, memory_order_acquire);
     return sk->skc_daddr == k->faddr && sk->skc_rcv_saddr == k->laddr && sk->skc_dport == k->fport &&
            READ_ONCE(sk->skc_num) == k->lport && (!sk->skc_bound_dev_if || !k->dif || sk->skc_bound_dev_if == k->dif);
 }
@@ -64,12 +67,23 @@ struct sock_common *__inet_lookup_established(struct net *net, __be32 saddr, __b
 {
     struct inet_hashinfo *h = net->hashinfo;
     const struct ehash_key key = {.laddr = daddr, .faddr = saddr, .fport = sport, .lport = hnum, .dif = dif};
+    const u32 hash = inet_ehashfn(h, daddr, hnum, saddr, sport);
+    _Atomic u32 *replaced = &h->replaced[hash % INET_LOCKS];
     struct cds_lfht_iter iter;
     struct cds_lfht_node *n;
+    u32 seq;
 
-    cds_lfht_lookup(h->ehash, inet_ehashfn(h, daddr, hnum, saddr, sport), ehash_match, &key, &iter);
-    n = cds_lfht_iter_get_node(&iter);
-    return n ? node_sk(n) : NULL;
+    /* The sock that a reader stands on may be replaced and then lose its key (its port is given back) before it is
+     * compared; its successor is then behind the reader's back. So a miss counts only when nothing was replaced. */
+    do {
+        seq = atomic_load_explicit(replaced, memory_order_acquire);
+        cds_lfht_lookup(h->ehash, hash, ehash_match, &key, &iter);
+        n = cds_lfht_iter_get_node(&iter);
+        if (likely(n))
+            return node_sk(n);
+        atomic_thread_fence(memory_order_acquire); /* C: pairs with D; the key first, then the count */
+    } while (unlikely(atomic_load_explicit(replaced, memory_order_relaxed) != seq));
+    return NULL;
 }
 
 /* Request socks are no flows: the listener's entry brings their segments (a SYN flood costs no map update). */
@@ -111,6 +125,8 @@ static void ehash_replace(struct inet_hashinfo *h, struct sock_common *sk, struc
     ret = cds_lfht_replace(h->ehash, &iter, osk->skc_hash, ehash_match_self, &osk->skc_node, &sk->skc_node);
     BUG_ON(ret); /* writers of this 4-tuple hold the same lock */
     WRITE_ONCE(osk->skc_hashed, false);
+    atomic_fetch_add_explicit(&h->replaced[osk->skc_hash % INET_LOCKS], 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release); /* D: pairs with C; counted before osk's key may change */
 }
 
 static int ehash_add(struct inet_hashinfo *h, struct sock_common *sk, struct sock_common *osk)
@@ -149,8 +165,8 @@ int __inet_ehash_insert(struct sock_common *sk, struct sock_common *osk)
     lock = inet_ehash_lockp(h, sk->skc_hash);
     rcu_read_lock();
     spin_lock(lock);
-    /* The table's reference, before a reader can find it. */
-    atomic_fetch_add_explicit(&sk->skc_refcnt, 1, memory_order_relaxed);
+    /* The table's reference, before a reader can find it. B: pairs with A in ehash_match(). */
+    atomic_fetch_add_explicit(&sk->skc_refcnt, 1, memory_order_release);
     err = ehash_add(h, sk, osk);
     if (!err)
         WRITE_ONCE(sk->skc_hashed, true);

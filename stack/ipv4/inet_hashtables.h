@@ -38,6 +38,7 @@ struct inet_hashinfo {
     u32 ehash_size;              /* written by the one who resizes */
     _Atomic u32 resizing;
     spinlock_t ehash_lock[INET_LOCKS]; /* by hash: writers of the same 4-tuple, skc_hashed, steer_ops flows */
+    _Atomic u32 replaced[INET_LOCKS];  /* by hash: how often one sock took another's place */
     struct inet_listen_hashbucket lhash[INET_LHTABLE_SIZE];
     spinlock_t bhash_lock[INET_LOCKS]; /* by port: bhash[port] and its owners */
     struct inet_bind_bucket **bhash;   /* 65536 pointers; pages that no port touches cost nothing */

@@ -379,6 +379,12 @@ static inline bool tcp_write_queue_empty(const struct sock *sk) { return tcp_sk(
 static inline bool tcp_rtx_and_write_queues_empty(const struct sock *sk) { return tcp_rtx_queue_empty(sk) && skb_queue_empty(&sk->sk_write_queue); }
 static inline u32 tcp_min_rtt(const struct tcp_sock *tp) { return tp->rtt_min.s[0].v; }
 static inline u64 tcp_rto_delta_base(const struct sock *sk) { return inet_csk(sk)->icsk_rto; }
+/* Below tcp_mem's first mark (pages of 4096 bytes): buffers may grow. */
+static inline bool tcp_memory_is_plenty(const struct net *net)
+{
+    return atomic_load_explicit(&((struct net *)net)->tcp_memory_allocated, memory_order_relaxed) <
+           (s64)net->ipv4.sysctl_tcp_mem[0] * 4096;
+}
 static inline u32 tcp_notsent_lowat(const struct tcp_sock *tp)
 {
     return tp->notsent_lowat ? tp->notsent_lowat : (u32)((const struct sock *)tp)->sk_net->ipv4.sysctl_tcp_notsent_lowat;

@@ -219,7 +219,10 @@ struct sock *tcp_v4_syn_recv_sock(const struct sock *sk, struct sk_buff *skb, st
             goto put_and_exit;
     }
     sk_setup_caps(newsk, dst);
-    tcp_assign_congestion_control(newsk);
+    if (!inet_csk(newsk)->icsk_ca_setsockopt) /* else the listener's choice (TCP_CONGESTION) is inherited */
+        tcp_assign_congestion_control(newsk);
+    inet_csk(newsk)->icsk_ca_initialized = 0;
+    memset(inet_csk_ca(newsk), 0, ICSK_CA_PRIV_SIZE);
     tcp_sync_mss(newsk, dst_mtu(dst));
     newtp->advmss = dst->advmss ? (u16)dst->advmss : (u16)(dst_mtu(dst) - 40);
     if (tcp_sk(sk)->rx_opt.user_mss && tcp_sk(sk)->rx_opt.user_mss < newtp->advmss)

@@ -384,11 +384,8 @@ void tcp_sndbuf_expand(struct sock *sk)
 static bool tcp_should_expand_sndbuf(struct sock *sk)
 {
     const struct tcp_sock *tp = tcp_sk(sk);
-    struct net *net = sock_net(sk);
 
-    if (sk->sk_userlocks & SOCK_SNDBUF_LOCK)
-        return false;
-    if (atomic_load(&net->tcp_memory_allocated) >= net->ipv4.sysctl_tcp_mem[0])
+    if ((sk->sk_userlocks & SOCK_SNDBUF_LOCK) || !tcp_memory_is_plenty(sock_net(sk)))
         return false;
     /* A full window limited by cwnd needs no larger buffer. */
     return tcp_packets_in_flight(tp) < tcp_snd_cwnd(tp);

@@ -359,6 +359,23 @@ out:
     reqsk_put(req);
 }
 
+/* The socket for this segment, with a reference. One that ends just now is looked up again: its child or
+ * time-wait sock is taking its place. NULL: nobody. */
+static struct sock *tcp_v4_find_hold(struct net *net, const struct sk_buff *skb)
+{
+    const struct iphdr *iph = ip_hdr(skb);
+    const struct tcphdr *th = tcp_hdr(skb);
+    bool refcounted;
+
+    for (int tries = 0; tries < 8; tries++) {
+        struct sock *sk = __inet_lookup(net, iph->saddr, th->source, iph->daddr, be16toh(th->dest),
+                                        skb->dev->ifindex, &refcounted);
+        if (!sk || sock_hold_safe(&sk->__sk_common))
+            return sk;
+    }
+    return NULL;
+}
+
 /* Role: IPPROTO_TCP handler: finds the socket and processes the segment, or queues it on the backlog when
  * a thread is using the socket. RCU read section. Takes skb over. */
 int tcp_v4_rcv(struct sk_buff *skb)
@@ -368,7 +385,6 @@ int tcp_v4_rcv(struct sk_buff *skb)
     const struct tcphdr *th;
     enum skb_drop_reason reason;
     struct sock *sk;
-    bool refcounted;
 
     if (skb->pkt_type != PACKET_HOST) {
         tcp_v4_drop(skb, SKB_DROP_REASON_OTHERHOST);
@@ -385,8 +401,8 @@ int tcp_v4_rcv(struct sk_buff *skb)
     iph = ip_hdr(skb);
     tcp_v4_fill_cb(skb, iph, th);
 
-    sk = __inet_lookup(net, iph->saddr, th->source, iph->daddr, be16toh(th->dest), skb->dev->ifindex, &refcounted);
-    if (!sk || !sock_hold_safe(&sk->__sk_common))
+    sk = tcp_v4_find_hold(net, skb);
+    if (!sk)
         goto no_socket;
     switch (atomic_load_explicit(&sk->sk_state, memory_order_acquire)) {
     case TCP_TIME_WAIT:
@@ -723,6 +739,7 @@ struct proto tcp_prot = {
     .init = tcp_v4_init_sock,
     .destroy = tcp_v4_destroy_sock,
     .shutdown = tcp_shutdown,
+    .stream_memory_free = tcp_stream_memory_free,
     .keepalive = tcp_set_keepalive,
     .setsockopt = tcp_setsockopt,
     .getsockopt = tcp_getsockopt,

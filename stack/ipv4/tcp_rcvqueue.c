@@ -578,7 +578,7 @@ static void tcp_clamp_window(struct sock *sk)
 
     inet_csk(sk)->icsk_ack.quick = 0;
     if (sk->sk_rcvbuf < rmem2 && !(sk->sk_userlocks & SOCK_RCVBUF_LOCK) &&
-        atomic_load(&net->tcp_memory_allocated) < net->ipv4.sysctl_tcp_mem[0])
+        tcp_memory_is_plenty(net))
         WRITE_ONCE(sk->sk_rcvbuf, min(atomic_load(&sk->sk_rmem_alloc), rmem2));
     if (atomic_load(&sk->sk_rmem_alloc) > sk->sk_rcvbuf)
         tp->rcv_ssthresh = min(tp->window_clamp, 2u * tp->advmss);

@@ -400,6 +400,7 @@ Test(tcp_output, notsent_lowat_stops_the_writer)
 {
     ssize_t n, total = 0;
 
+    a->ipv4.sysctl_tcp_wmem[1] = 4 << 20; /* the buffer is not what stops it */
     join_hosts();
     opt_is(TCP_NOTSENT_LOWAT, 20000, 0, 20000);
     while ((n = send_bytes(client, out + total, 4096, MSG_DONTWAIT)) > 0)
