@@ -175,7 +175,7 @@ coverage: deps ## line coverage of the tests that need no root, into build-cover
 # ---- packages --------------------------------------------------------------------------------------------
 
 PACKAGES := gcc libc6-dev make clang llvm pkg-config libxdp-dev libbpf-dev bpftool liburcu-dev libunwind-dev libmnl-dev \
-	libcriterion-dev iproute2 ethtool nftables nginx-light curl wget python3 git openssl ca-certificates \
+	libcriterion-dev iproute2 iputils-ping ethtool nftables nginx-light curl wget python3 git openssl ca-certificates \
 	netcat-openbsd iperf3 redis-server redis-tools tshark procps util-linux coreutils binutils sudo
 PACKAGES_VM := $(PACKAGES) qemu-system-x86 busybox-static xz-utils
 

@@ -328,7 +328,7 @@ static int add_own_address(struct net_device *dev, const char **why)
     *slash = 0;
     plen = atoi(slash + 1);
     inet_pton(AF_INET, addr, &in);
-    r = dev_add_addr(dev, in.s_addr, plen);
+    r = af_xdp_own_address(dev, in.s_addr, plen); /* every frame to it is ours from now on */
     if (!r)
         r = fib_add_route(live_net, in.s_addr & (plen ? htonl(~0u << (32 - plen)) : 0), plen, 0, dev->ifindex, 0, 0);
     if (!r && sluice_config.gateway[0] && inet_pton(AF_INET, sluice_config.gateway, &gw) == 1)

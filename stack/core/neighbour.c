@@ -323,7 +323,7 @@ static bool hh_push(struct neighbour *n, struct sk_buff *skb)
     return true;
 }
 
-static int hh_output(struct neighbour *n, struct sk_buff *skb)
+static int neigh_hh_output(struct neighbour *n, struct sk_buff *skb)
 {
     if (unlikely(!hh_push(n, skb))) {
         kfree_skb_reason(skb, SKB_DROP_REASON_NOMEM);
@@ -532,7 +532,7 @@ static int neigh_connected_output(struct neighbour *n, struct sk_buff *skb)
 {
     if (unlikely(!READ_ONCE(n->hh.len)))
         hh_init(n);
-    return hh_output(n, skb);
+    return neigh_hh_output(n, skb);
 }
 
 static int neigh_resolve_output(struct neighbour *n, struct sk_buff *skb)
@@ -551,7 +551,7 @@ int neigh_output(struct neighbour *n, struct sk_buff *skb, bool skip_cache)
         neigh_confirm(n);
     }
     if (likely((n->nud_state & NUD_CONNECTED) && READ_ONCE(n->hh.len) && !skip_cache))
-        return hh_output(n, skb);
+        return neigh_hh_output(n, skb);
     return READ_ONCE(n->output)(n, skb);
 }
 

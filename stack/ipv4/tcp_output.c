@@ -417,6 +417,16 @@ struct xmit_state {
     bool is_cwnd_limited, is_rwnd_limited;
 };
 
+/* Segments of skb for this MSS; worked out anew when the MSS has changed since. */
+static int tcp_init_tso_segs(struct sk_buff *skb, unsigned int mss_now)
+{
+    int tso_segs = tcp_skb_pcount(skb);
+
+    if (!tso_segs || (tso_segs > 1 && tcp_skb_mss(skb) != (int)mss_now) || (tso_segs == 1 && skb->len > mss_now))
+        return tcp_set_skb_tso_segs(skb, mss_now);
+    return tso_segs;
+}
+
 /* May skb, the send head, go now? It is cut to what may. */
 static enum xmit_verdict tcp_xmit_prepare(struct sock *sk, struct sk_buff *skb, struct xmit_state *x)
 {
@@ -432,7 +442,7 @@ static enum xmit_verdict tcp_xmit_prepare(struct sock *sk, struct sk_buff *skb, 
             return XMIT_STOP;
         x->cwnd_quota = 1; /* a loss probe may exceed the window by one (RFC 8985 7.3) */
     }
-    tso_segs = tcp_set_skb_tso_segs(skb, x->mss_now);
+    tso_segs = tcp_init_tso_segs(skb, x->mss_now);
     if (unlikely(!tcp_snd_wnd_test(tp, skb, x->mss_now))) {
         x->is_rwnd_limited = true;
         return XMIT_STOP;
