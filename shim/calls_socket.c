@@ -406,14 +406,12 @@ SHIM_EXPORT int bind(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
     return (int)FILE_CALL(fd, real_bind(fd, addr, len), f->reserved ? REAL(real_bind(fd, addr, len)) : -EINVAL);
 }
 
-/* The stack's listener beside the twin's. f->lock held. 0 or -errno with *why. */
-static int listen_beside(struct file *f, int fd, int backlog, const char **why)
+/* Where the twin is (to be) bound, as the stack's listener sees it. 0 or -errno with *why. */
+static int listen_address(int fd, struct sockaddr_in *local, const char **why)
 {
     struct sockaddr_storage ss;
-    struct sockaddr_in local;
     socklen_t len = sizeof(ss);
-    struct socket *sock;
-    int r, v6only = 0;
+    int v6only = 0;
 
     if (sluice_config.accelerate == CFG_ACCEL_CONNECT) {
         *why = "the option accelerate=connect leaves listening sockets to the kernel";
@@ -421,7 +419,7 @@ static int listen_beside(struct file *f, int fd, int backlog, const char **why)
     }
     if (real_getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
         return -errno;
-    if (!sockaddr_v4((struct sockaddr *)&ss, len, &local)) {
+    if (!sockaddr_v4((struct sockaddr *)&ss, len, local)) {
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&ss;
         socklen_t n = sizeof(v6only);
 
@@ -430,17 +428,38 @@ static int listen_beside(struct file *f, int fd, int backlog, const char **why)
             *why = "it listens for IPv6 only, and sluice serves IPv4";
             return -EAFNOSUPPORT;
         }
-        local = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = in6->sin6_port};
+        *local = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = in6->sin6_port};
     }
-    if (ntohl(local.sin_addr.s_addr) >> 24 == 127) {
+    if (ntohl(local->sin_addr.s_addr) >> 24 == 127) {
         *why = "it listens on a loopback address";
         return -EADDRNOTAVAIL;
     }
-    r = runtime_start(why);
+    return 0;
+}
+
+/* What takes long, before the twin listens: a client that sees the port open then soon meets the stack too (one
+ * in between is the kernel's). 0 or -errno with *why. */
+static int listen_prepare(int fd, const char **why)
+{
+    struct sockaddr_in local;
+    int r = listen_address(fd, &local, why);
+
+    if (!r)
+        r = runtime_start(why);
+    if (!r && !runtime_open_all(why))
+        r = -ENODEV;
+    return r;
+}
+
+/* The stack's listener beside the twin's, which listens. f->lock held. 0 or -errno with *why. */
+static int listen_beside(struct file *f, int fd, int backlog, const char **why)
+{
+    struct sockaddr_in local;
+    struct socket *sock;
+    int r = listen_address(fd, &local, why);
+
     if (r)
         return r;
-    if (!runtime_open_all(why))
-        return -ENODEV;
     r = sock_create(live_net, AF_INET, SOCK_STREAM, IPPROTO_TCP, &sock);
     if (r) {
         *why = "the stack has no memory for another socket";
@@ -465,7 +484,7 @@ SHIM_EXPORT int listen(int fd, int backlog)
 {
     struct file *f = enter_new(fd);
     const char *why = NULL;
-    int r, fl;
+    int r, fl, prepared;
 
     if (!f)
         return (int)FILE_CALL(fd, real_listen(fd, backlog), ({
@@ -474,12 +493,15 @@ SHIM_EXPORT int listen(int fd, int backlog)
                                       (void)f->private_data->ops->listen(f->private_data, backlog);
                                   l_;
                               }));
+    fl = errno;
+    prepared = listen_prepare(fd, &why);
+    errno = fl;
     r = real_listen(fd, backlog);
     if (!r) {
         int err = errno;
 
         pthread_mutex_lock(&f->lock);
-        r = listen_beside(f, fd, backlog, &why);
+        r = prepared ? prepared : listen_beside(f, fd, backlog, &why);
         if (r) {
             leave_to_kernel(f, "a listening socket", NULL, why ? why : strerror(-r));
             r = 0;

@@ -164,9 +164,20 @@ struct sock *cookie_v4_check(struct sock *sk, struct sk_buff *skb)
     tcp_openreq_init_rwin(req, sk, &rt->dst);
     dst_release(&rt->dst);
     child = inet_csk(sk)->icsk_af_ops->syn_recv_sock(sk, skb, req, NULL, &own_req);
-    if (child)
-        child = inet_csk_complete_hashdance(sk, child, req, own_req);
+    if (!child)
+        goto out;
+    /* The request was in no table and never counted: its reference goes straight to the accept queue. */
+    if (own_req && inet_csk_reqsk_queue_add(sk, req, child))
+        return child;
+    if (!own_req) { /* the same ACK once more: the connection is there already */
+        inet_csk_prepare_forced_close(child);
+        tcp_done(child);
+        goto out;
+    }
+    bh_unlock_sock(child); /* the listener has closed; the request went with its queue */
+    sock_put(child);
+    return NULL;
 out:
     reqsk_put(req);
-    return child;
+    return NULL;
 }

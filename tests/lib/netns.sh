@@ -152,7 +152,7 @@ serve() {
     SERVER_PID[$name]=$!
     for ((i = 0; i < 200; i++)); do
         if [ -n "$("${where[@]}" ss -Hltn "sport = :$port" 2>/dev/null)" ]; then
-            [ "$side" != cs ] || sleep 0.4 # what ss sees is the twin; the interface may still be opening
+            [ "$side" != cs ] || sleep 0.1 # what ss sees is the twin; the steering follows at once
             return 0
         fi
         if ! kill -0 "${SERVER_PID[$name]}" 2>/dev/null; then
