@@ -172,6 +172,32 @@ coverage: deps ## line coverage of the tests that need no root, into build-cover
 	    gcov -n -o "$$(dirname "$$f")" "$$f" 2>/dev/null | grep -A1 "^File '\(stack\|netdev\|shim\)/.*\.c'"; \
 	done | awk '/^File/ { f = $$2 } /^Lines/ { sub(/.*:/, "", $$2); printf "%8s  %s\n", $$2, f; }' | sort -k2
 
+# ---- fuzzing: clang's libFuzzer over the stack, with its own objects in build-fuzz ----------------------------
+
+FUZZ_TARGETS := tcp options fragment arp cookie
+FUZZ_CFLAGS := $(filter-out -I$(B) $(SANFLAGS),$(ALL_CFLAGS)) -O1 -fno-omit-frame-pointer \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-sanitize=alignment,pointer-overflow,function
+FUZZ_O := $(patsubst %.c,build-fuzz/%.o,$(wildcard stack/core/*.c stack/sched/*.c stack/ipv4/*.c) tests/lib/ipnet.c tests/fuzz/fuzznet.c)
+SECONDS ?= 60
+TARGET ?= $(FUZZ_TARGETS)
+
+build-fuzz/%.o: %.c
+	$(say) FUZZ-CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+
+build-fuzz/%_fuzz: build-fuzz/tests/fuzz/%_fuzz.o $(FUZZ_O)
+	$(say) LINK $@
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined $(LDFLAGS) -o $@ $^ -lurcu-bp -lurcu-cds -lurcu-common -lpthread
+
+.PRECIOUS: build-fuzz/%.o
+.PHONY: fuzz fuzz-build
+fuzz-build: $(FUZZ_TARGETS:%=build-fuzz/%_fuzz)
+
+fuzz: deps ## libFuzzer with ASan and UBSan over what comes from the wire: SECONDS=60 each, TARGET="tcp arp"
+	$(Q)$(MAKE) --no-print-directory fuzz-build
+	$(Q)tests/fuzz/run.sh $(SECONDS) $(TARGET)
+
 # ---- packages --------------------------------------------------------------------------------------------
 
 PACKAGES := gcc libc6-dev make clang llvm pkg-config libxdp-dev libbpf-dev bpftool liburcu-dev libunwind-dev libmnl-dev \
@@ -200,6 +226,6 @@ uninstall: ## what install put there
 	    $(DESTDIR)$(PREFIX)/bin/sluice $(DESTDIR)$(PREFIX)/bin/sluicectl
 
 clean: ## remove build*/
-	rm -rf build build-address build-thread build-coverage
+	rm -rf build build-address build-thread build-coverage build-fuzz
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) build-fuzz -name '*.d' 2>/dev/null)

@@ -2,6 +2,7 @@
 /* The descriptor table and struct file; the wrappers' way in and out of the stack. */
 
 #include "file.h"
+#include "../stack/core/rcu.h"
 #include "fork.h"
 #include "runtime.h"
 #include <sys/mman.h>
@@ -69,6 +70,16 @@ struct file *file_alloc(enum file_state state)
     return f;
 }
 
+static void file_reuse(struct rcu_free *rcu)
+{
+    struct file *f = container_of(rcu, struct file, rcu);
+
+    pthread_mutex_lock(&files_lock);
+    f->next_free = free_files;
+    free_files = f;
+    pthread_mutex_unlock(&files_lock);
+}
+
 static void file_recycle(struct file *f)
 {
     while (f->opts) {
@@ -81,9 +92,11 @@ static void file_recycle(struct file *f)
     f->twin = -1;
     pthread_mutex_lock(&files_lock);
     cds_list_del(&f->all);
-    f->next_free = free_files;
-    free_files = f;
     pthread_mutex_unlock(&files_lock);
+    if (live_net)
+        net_call_rcu(live_net, &f->rcu, file_reuse);
+    else /* no stack, no thread that could wait for readers: fget()'s second look is enough */
+        file_reuse(&f->rcu);
 }
 
 /* The last reference has gone. */
@@ -126,7 +139,8 @@ struct file *fget(int fd)
 
     if (!tab || (unsigned)fd >= FD_TABLE_MAX)
         return NULL;
-    while ((f = atomic_load(&tab[fd]))) {
+    rcu_read_lock();
+    while ((f = rcu_dereference(tab[fd]))) {
         u32 c = atomic_load(&f->f_count);
 
         while (c && !atomic_compare_exchange_weak(&f->f_count, &c, c + 1))
@@ -134,10 +148,13 @@ struct file *fget(int fd)
         if (!c)
             continue; /* released between the two loads: the entry has changed */
         if (likely(atomic_load(&tab[fd]) == f))
-            return f;
-        fput(f); /* recycled for another descriptor */
+            break;
+        rcu_read_unlock();
+        fput(f); /* the descriptor was given to another file meanwhile */
+        rcu_read_lock();
     }
-    return NULL;
+    rcu_read_unlock();
+    return f;
 }
 
 u64 file_cookie(struct file *f)

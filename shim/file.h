@@ -6,9 +6,10 @@
  * The descriptor that the program holds is a real kernel socket (the twin). The table has a byte for each
  * descriptor: 0 means that sluice has nothing to do with it, and one load finds that out.
  *
- * Lifetime. struct file is type-stable (recycled, never given back), so fget() is a load, an increment
- * unless zero, and a second look at the table: no lock, no RCU, safe in a signal handler. f_count counts
- * descriptors and calls in flight; the last fput() runs f_op->release, as in Linux. */
+ * Lifetime. The table is RCU-protected: written under files_lock, read anywhere; a released file is reused only
+ * after a grace period, and its memory is never given back. fget() is a load, an increment unless zero, and a
+ * second look at the table: no lock, safe in a signal handler. f_count counts descriptors and calls in flight;
+ * the last fput() runs f_op->release, as in Linux. */
 
 #include "../stack/core/socket.h"
 #include "libc.h"
@@ -59,6 +60,7 @@ struct sockopt_record { /* a setsockopt() that the twin accepted before the stac
 };
 
 struct file {
+    struct rcu_free rcu; /* first */
     const struct file_operations *f_op;
     struct socket *private_data; /* FILE_STACK, FILE_LISTEN_BOTH; else NULL */
     struct eventpoll *private_ep;
