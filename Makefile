@@ -43,7 +43,8 @@ B := build-$(SAN)
 # liburcu's reader records are misaligned and its lists reach below their heads by design: not looked at.
 SANFLAGS_address := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	-fno-sanitize=alignment,pointer-overflow -fno-omit-frame-pointer
-SANFLAGS_thread := -fsanitize=thread
+# (fences order atomics only, which TSan follows by themselves; gcc would refuse them)
+SANFLAGS_thread := -fsanitize=thread -Wno-tsan
 # (gcc's own note: instrumentation makes this warning see what is not there)
 SANFLAGS := $(SANFLAGS_$(SAN)) -Wno-maybe-uninitialized
 endif
@@ -55,8 +56,8 @@ endif
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 ALL_CFLAGS := -std=gnu11 -Wall -Wextra $(WERROR) -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -fPIC -fvisibility=hidden -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -DSLUICE_MULTIARCH='"$(MULTIARCH)"' \
-	-I$(B) $(SANFLAGS) $(CFLAGS)
-LIBS := -lxdp -lbpf -lurcu-bp -lurcu-cds -lurcu-common -lmnl -lunwind -lpthread
+	-I$(B) $(SANFLAGS) $(CFLAGS) -fno-optimize-sibling-calls
+LIBS := -lxdp -lbpf -lurcu-bp -lurcu-cds -lurcu-common -lmnl -lpthread
 
 # ---- what is built ---------------------------------------------------------------------------------------
 
@@ -70,6 +71,11 @@ LAUNCHER_O := $(call obj,$(wildcard shim/launcher.c shim/config.c))
 CTL_O := $(call obj,$(wildcard shim/sluicectl.c shim/doctor.c shim/firewall.c))
 TESTLIB_O := $(call obj,$(wildcard tests/lib/*.c))
 TEST_C := $(wildcard tests/unit/*_test.c tests/tcp/*_test.c tests/sim/*_test.c)
+TEST_LIB := -lcriterion
+ifeq ($(SAN),thread) # Criterion cannot start there: the threaded tests alone, see tests/lib/tinytest.h
+TEST_C := $(wildcard tests/unit/*_threads_test.c)
+TEST_LIB :=
+endif
 TESTS := $(patsubst %.c,$(B)/%,$(TEST_C))
 BENCH := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
 
@@ -133,9 +139,27 @@ $(B)/libtest.a: $(TESTLIB_O)
 $(B)/tests/%_test: $(B)/tests/%_test.o $(B)/libtest.a $(B)/libnetdev.a $(B)/libstack.a
 	$(say) LINK $@
 	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
-	    -lcriterion $(LIBS) -lm
+	    $(TEST_LIB) $(LIBS) -lm
 
 $(B)/tests/unit/config_test: $(call obj,$(wildcard shim/config.c))
+
+# The simulator's parts, and its tool for the targets below.
+SIM_O := $(call obj,tests/sim/scenario.c tests/sim/scenario_run.c tests/sim/wire.c tests/sim/bulk.c tests/sim/theory.c)
+$(B)/tests/sim/scenario_test $(B)/tests/sim/theory_test: $(SIM_O)
+
+$(B)/tests/sim/simtool: $(B)/tests/sim/simtool.o $(SIM_O) $(B)/libtest.a $(B)/libnetdev.a $(B)/libstack.a
+	$(say) LINK $@
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS) -lm
+
+.PHONY: soak theory plots
+soak: $(B)/tests/sim/simtool ## simulator scenarios with new seeds for SECONDS=60, until one fails; its seed is printed
+	$(Q)$(B)/tests/sim/simtool soak $(SECONDS)
+
+theory: $(B)/tests/sim/simtool ## congestion control against theory: all rows of tests/sim/theory.tsv, measured
+	$(Q)$(B)/tests/sim/simtool theory tests/sim/theory.tsv
+
+plots: $(B)/tests/sim/simtool ## cwnd, in-flight, throughput and queue of reno, cubic and bbr as SVG into build/plots/
+	$(Q)python3 tests/sim/plots.py $(B)/tests/sim/simtool $(B)/plots
 
 test-unit: $(TESTS) ## the tests that need neither root nor a network
 	$(Q)BUILD=$(B) SAN=$(SAN) tests/run.sh --no-app $(ONLY)
@@ -200,7 +224,7 @@ fuzz: deps ## libFuzzer with ASan and UBSan over what comes from the wire: SECON
 
 # ---- packages --------------------------------------------------------------------------------------------
 
-PACKAGES := gcc libc6-dev make clang llvm pkg-config libxdp-dev libbpf-dev bpftool liburcu-dev libunwind-dev libmnl-dev \
+PACKAGES := gcc libc6-dev make clang llvm pkg-config libxdp-dev libbpf-dev bpftool liburcu-dev libunwind-dev libdw-dev libdw1 libmnl-dev \
 	libcriterion-dev iproute2 iputils-ping ethtool nftables nginx-light curl wget python3 git openssl ca-certificates \
 	netcat-openbsd iperf3 redis-server redis-tools tshark procps util-linux coreutils binutils sudo
 PACKAGES_VM := $(PACKAGES) qemu-system-x86 busybox-static xz-utils

@@ -8,6 +8,7 @@
 
 #include "af_xdp_priv.h"
 #include "../stack/core/checksum.h"
+#include "../stack/core/trace.h"
 #include <linux/tcp.h>
 #include <sys/socket.h>
 
@@ -310,12 +311,14 @@ static netdev_tx_t tx_ring(struct af_xdp_dev *adev, struct sk_buff *skb, u32 seg
         if (err == -EMSGSIZE && r.q->kick_pending)
             tx_kick(adev, r.q);
         if (err == -EMSGSIZE && lane_xmit(&adev->lane, skb) == 0) {
+            trace_xmit(TRACE_LANE, skb);
             tx_count(adev, max(segs, 1u), bytes);
             consume_skb(skb);
             return NETDEV_TX_OK;
         }
         return tx_drop(adev, skb, err == -EMSGSIZE ? SKB_DROP_REASON_FRAG_TOO_BIG : SKB_DROP_REASON_NOT_SPECIFIED);
     }
+    trace_xmit(TRACE_RING, skb);
     tx_submit(&r, need);
     tx_count(adev, max(segs, 1u), bytes);
     if (!r.hold)
@@ -339,6 +342,7 @@ static int tx_lane(struct af_xdp_dev *adev, struct sk_buff *skb, u32 segs)
     }
     err = lane_xmit(&adev->lane, skb);
     if (!err) {
+        trace_xmit(TRACE_LANE, skb);
         adev->lane.refused_for = 0;
         NET_INC_STATS(net, SLUICE_MIB_GSO_LANE_PKTS);
         NET_ADD_STATS(net, SLUICE_MIB_GSO_LANE_SEGS, segs);

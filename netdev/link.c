@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* The memory link: two devices and a wire. A frame leaves its queue when the wire is free, arrives delay_ns
  * later, and is lost, doubled, held back or damaged by the dice of its direction; with the same seed and the
- * same sends everything happens again in the same order. Single-threaded, so without locks. */
+ * same sends everything happens again in the same order. Single-threaded, so without locks.
+ *
+ * A GSO packet crosses a clean wire as it is (a peer's super-frame). Where dice, a path MTU or a router's queue
+ * are there, they are thrown for each segment, as a network would. */
 
 #include "link.h"
 #include <net/if.h>
 
 #define PPM 1000000u
+#define BURST_MAX NSEC_PER_SEC /* no burst lasts longer: a sender that backs off would meet the same one for hours */
 
 struct frame { /* on the wire, to be delivered */
     u64 due, seq; /* order: by time, then as sent */
@@ -15,7 +19,7 @@ struct frame { /* on the wire, to be delivered */
 
 struct tx_frame { /* in the sender's queue: the driver's descriptor, completed when it has left */
     struct tx_frame *next;
-    struct sk_buff *skb;
+    struct sk_buff *skb; /* NULL: waits in a router, the driver is done with it */
     u64 depart;
 };
 
@@ -26,6 +30,8 @@ struct link_end {
     u64 rng;
     u64 busy_until; /* the wire is taken until then */
     bool bad_state; /* Gilbert-Elliott */
+    u64 bad_since;
+    bool black_hole;
     struct tx_frame *tx_head, **tx_tail;
     u32 tx_len;
     struct frame *heap; /* frames that come to this end; 1-based */
@@ -149,9 +155,12 @@ static void put_on_wire(struct link_end *from, const struct sk_buff *skb, u64 de
     u64 due = depart + c->delay_ns;
     struct sk_buff *rx;
 
-    if (from->bad_state ? chance(from, c->burst_exit_ppm) : chance(from, c->burst_enter_ppm))
+    if (from->bad_state ? chance(from, c->burst_exit_ppm) || depart > from->bad_since + BURST_MAX : chance(from, c->burst_enter_ppm)) {
         from->bad_state = !from->bad_state;
-    if (!l->up || from->bad_state || chance(from, c->loss_ppm)) {
+        from->bad_since = depart;
+    }
+    if (!l->up || from->black_hole || from->bad_state || chance(from, c->loss_ppm) ||
+        (c->path_mtu && skb->len > c->path_mtu + ETH_HLEN)) {
         atomic_fetch_add(&from->dev->net->drops[SKB_DROP_REASON_FAULT_INJECTED], 1);
         return;
     }
@@ -179,7 +188,8 @@ static void tx_complete(struct link_end *e, u64 now)
         if (!e->tx_head)
             e->tx_tail = &e->tx_head;
         e->tx_len--;
-        consume_skb(t->skb);
+        if (t->skb)
+            consume_skb(t->skb);
         free(t);
     }
 }
@@ -195,15 +205,72 @@ static u64 wire_bytes(const struct sk_buff *skb)
     return skb->len + (skb->shinfo->gso_segs - 1ull) * hlen;
 }
 
+/* Are there dice that must fall for each segment? */
+static bool per_segment(const struct link_config *c)
+{
+    return c->loss_ppm | c->dup_ppm | c->reorder_ppm | c->corrupt_ppm | c->burst_enter_ppm | c->path_mtu | c->far_queue;
+}
+
+/* It stays in the queue until depart; skb NULL: the place in a router's queue, without the packet. False without
+ * memory. */
+static bool queue_until(struct link_end *e, struct sk_buff *skb, u64 depart)
+{
+    struct tx_frame *t = malloc(sizeof(*t));
+
+    if (!t)
+        return false;
+    *t = (struct tx_frame){NULL, skb, depart};
+    *e->tx_tail = t;
+    e->tx_tail = &t->next;
+    e->tx_len++;
+    return true;
+}
+
+static u32 queue_limit(const struct link_config *c) { return c->queue_packets ? c->queue_packets : 1000; }
+
+/* Role: one packet onto the wire, or into the router's queue before it. Returns when it has left. skb stays the
+ * caller's. */
+static u64 send_one(struct link_end *e, const struct sk_buff *skb, u64 now)
+{
+    const struct link_config *c = &e->link->cfg;
+    u64 depart = now;
+
+    if (c->far_queue && e->tx_len >= queue_limit(c)) {
+        atomic_fetch_add(&e->dev->net->drops[SKB_DROP_REASON_FAULT_INJECTED], 1);
+        return now;
+    }
+    if (c->rate_bps) {
+        depart = max(now, e->busy_until) + wire_bytes(skb) * 8 * NSEC_PER_SEC / c->rate_bps;
+        e->busy_until = depart;
+    }
+    put_on_wire(e, skb, depart);
+    if (c->far_queue && depart > now)
+        queue_until(e, NULL, depart);
+    return depart;
+}
+
+static u64 send_segments(struct link_end *e, struct sk_buff *list, u64 now)
+{
+    u64 depart = now;
+
+    for (struct sk_buff *next; list; list = next) {
+        next = list->next;
+        list->next = NULL;
+        depart = send_one(e, list, now);
+        consume_skb(list);
+    }
+    return depart;
+}
+
 static netdev_tx_t memlink_xmit(struct sk_buff *skb, struct net_device *dev)
 {
     struct link_end *e = dev->priv;
     struct memlink *l = e->link;
-    u64 now = net_now(dev->net), depart = now;
-    struct tx_frame *t;
+    u64 now = net_now(dev->net), depart;
+    struct sk_buff *list = NULL;
 
     tx_complete(e, now);
-    if (e->tx_len >= (l->cfg.queue_packets ? l->cfg.queue_packets : 1000)) {
+    if (!l->cfg.far_queue && e->tx_len >= queue_limit(&l->cfg)) {
         atomic_fetch_add(&dev->stats.tx_dropped, 1);
         kfree_skb_reason(skb, SKB_DROP_REASON_FULL_RING);
         return NETDEV_TX_OK;
@@ -212,20 +279,11 @@ static netdev_tx_t memlink_xmit(struct sk_buff *skb, struct net_device *dev)
     atomic_fetch_add_explicit(&dev->stats.tx_bytes, wire_bytes(skb), memory_order_relaxed);
     if (l->tap)
         l->tap(l->tap_arg, e->end, skb, now);
-    if (l->cfg.rate_bps) {
-        depart = max(now, e->busy_until) + wire_bytes(skb) * 8 * NSEC_PER_SEC / l->cfg.rate_bps;
-        e->busy_until = depart;
-    }
-    put_on_wire(e, skb, depart);
-    t = depart > now ? malloc(sizeof(*t)) : NULL;
-    if (!t) { /* it has left already */
-        consume_skb(skb);
-        return NETDEV_TX_OK;
-    }
-    *t = (struct tx_frame){NULL, skb, depart};
-    *e->tx_tail = t;
-    e->tx_tail = &t->next;
-    e->tx_len++;
+    if (skb_is_gso(skb) && per_segment(&l->cfg))
+        list = skb_gso_segment(skb);
+    depart = list ? send_segments(e, list, now) : send_one(e, skb, now);
+    if (depart <= now || l->cfg.far_queue || !queue_until(e, skb, depart))
+        consume_skb(skb); /* it has left already */
     return NETDEV_TX_OK;
 }
 
@@ -269,7 +327,7 @@ u64 memlink_next(struct memlink *l)
     for (int i = 0; i < 2; i++) {
         if (l->ends[i].n)
             next = min(next, l->ends[i].heap[1].due);
-        if (l->ends[i].tx_head)
+        if (l->ends[i].tx_head && l->ends[i].tx_head->skb)
             next = min(next, l->ends[i].tx_head->depart);
     }
     return next;
@@ -370,6 +428,32 @@ void memlink_set_up(struct memlink *l, bool up)
         return;
     lose_in_flight(&l->ends[0]);
     lose_in_flight(&l->ends[1]);
+}
+
+void memlink_black_hole(struct memlink *l, int end, bool on)
+{
+    l->ends[end].black_hole = on;
+}
+
+void memlink_inject(struct memlink *l, int end, const void *frame, u32 len, u64 at)
+{
+    struct link_end *to = &l->ends[end];
+    struct sk_buff *rx = alloc_skb(to->dev->net, 64 + len);
+
+    if (!rx)
+        return;
+    skb_reserve(rx, 64);
+    memcpy(skb_put(rx, len), frame, len);
+    rx->dev = to->dev;
+    if (!heap_push(to, (struct frame){at, l->seq++, rx}))
+        kfree_skb_reason(rx, SKB_DROP_REASON_NOMEM);
+}
+
+u64 memlink_backlog_ns(struct memlink *l, int end)
+{
+    u64 now = net_now(l->ends[end].dev->net);
+
+    return l->ends[end].busy_until > now ? l->ends[end].busy_until - now : 0;
 }
 
 void memlink_set_tap(struct memlink *l, void (*tap)(void *arg, int end, const struct sk_buff *skb, u64 now), void *arg)

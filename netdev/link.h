@@ -11,11 +11,15 @@ struct link_config { /* zero: a perfect wire with no delay */
     u64 delay_ns;        /* one way */
     u32 queue_packets;   /* 0: 1000 */
     u32 loss_ppm, dup_ppm, reorder_ppm, corrupt_ppm;
-    u32 burst_enter_ppm, burst_exit_ppm; /* Gilbert-Elliott: in the bad state everything is lost */
+    u32 burst_enter_ppm, burst_exit_ppm; /* Gilbert-Elliott: in the bad state, at most 1 s, everything is lost */
     u64 reorder_delay_ns;
     u64 seed;
     u32 mtu;             /* 0: 1500 */
     u32 features;        /* NETIF_F_* that both ends advertise */
+    /* The bottleneck is a router behind the device: a frame is complete at once (TCP Small Queues do not see it),
+     * rate and queue_packets are the router's, which drops what finds the queue full. */
+    bool far_queue;
+    u32 path_mtu;        /* IP packets longer than this are lost on the way, without a word; 0: none */
 };
 struct memlink;
 /* Role: make a link with one device in each net, named name, MACs and ifindex given out by order.
@@ -25,6 +29,12 @@ struct net_device *memlink_dev(struct memlink *l, int end);
 /* Change at run time; down: everything in flight is lost, and so is all that is sent. */
 void memlink_config(struct memlink *l, const struct link_config *cfg);
 void memlink_set_up(struct memlink *l, bool up);
+/* Everything that `end` sends from now on is lost (on), or no more: the sender is not told. */
+void memlink_black_hole(struct memlink *l, int end, bool on);
+/* A frame out of nowhere (an ICMP error of a router on the way) arrives at `end` at an absolute time. Copied. */
+void memlink_inject(struct memlink *l, int end, const void *frame, u32 len, u64 at);
+/* How long a frame that `end` sends now would wait for the wire, ns. */
+u64 memlink_backlog_ns(struct memlink *l, int end);
 /* A tap that sees every frame put on the wire (end: the sender), before loss. */
 void memlink_set_tap(struct memlink *l, void (*tap)(void *arg, int end, const struct sk_buff *skb, u64 now), void *arg);
 /* When the next frame is due at either end: absolute ns, UINT64_MAX: none. */

@@ -325,6 +325,7 @@ SHIM_EXPORT int recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struc
 
 static ssize_t file_sendmsg(struct file *f, const struct msghdr *msg, int flags)
 {
+    struct sockaddr_in dst;
     struct sk_msghdr m = {.msg_control = msg->msg_control, .msg_controllen = msg->msg_controllen};
     bool nonblock = file_nonblock(f) || (flags & MSG_DONTWAIT);
     ssize_t total, r;
@@ -336,6 +337,14 @@ static ssize_t file_sendmsg(struct file *f, const struct msghdr *msg, int flags)
         return total;
     if (msg->msg_controllen && !user_ok(msg->msg_control, msg->msg_controllen))
         return -EFAULT;
+    if (unlikely(flags & MSG_FASTOPEN) && msg->msg_name) { /* else a connected socket ignores the address */
+        if (!user_ok(msg->msg_name, msg->msg_namelen))
+            return -EFAULT;
+        if (sockaddr_v4(msg->msg_name, msg->msg_namelen, &dst)) {
+            m.msg_name = &dst;
+            m.msg_namelen = sizeof(dst);
+        }
+    }
     m.msg_flags = (unsigned)flags | (nonblock ? MSG_DONTWAIT : 0);
     iov_iter_init(&m.msg_iter, msg->msg_iov, msg->msg_iovlen, (size_t)total);
     r = sock_sendmsg(f->private_data, &m);
@@ -345,33 +354,36 @@ static ssize_t file_sendmsg(struct file *f, const struct msghdr *msg, int flags)
     return r;
 }
 
-static ssize_t file_send(struct file *f, const void *buf, size_t n, int flags)
+static ssize_t file_sendto(struct file *f, const void *buf, size_t n, int flags, const struct sockaddr *addr, socklen_t alen)
 {
     struct iovec iov = {(void *)buf, min(n, MAX_RW_COUNT)};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_name = (void *)addr, .msg_namelen = alen};
 
     return file_sendmsg(f, &msg, flags);
 }
 
-/* MSG_FASTOPEN on an undecided socket is a connect() that the kernel makes. */
-static void fastopen_decides(int fd, int flags)
+static ssize_t file_send(struct file *f, const void *buf, size_t n, int flags)
+{
+    return file_sendto(f, buf, n, flags, NULL, 0);
+}
+
+/* MSG_FASTOPEN on an undecided socket is a connect() too: the same decision. */
+static void fastopen_decides(int fd, int flags, const struct sockaddr *addr, socklen_t alen)
 {
     struct file *f;
 
     if (likely(!(flags & MSG_FASTOPEN)) || fd_kind_of(fd) != FD_NEW || shim_bypass() || !(f = fget(fd)))
         return;
     SHIM_ENTER();
-    if (atomic_load(&f->state) == FILE_NEW) {
-        shim_info("a connection opened by MSG_FASTOPEN is left to the kernel: sluice does not send data with its SYN");
-        file_to_kernel(f, FILE_KERNEL);
-    }
+    if (atomic_load(&f->state) == FILE_NEW && addr)
+        file_decide_connect(f, fd, addr, alen);
     fput(f);
     SHIM_EXIT();
 }
 
 SHIM_EXPORT ssize_t send(int fd, const void *buf, size_t n, int flags)
 {
-    fastopen_decides(fd, flags);
+    fastopen_decides(fd, flags, NULL, 0);
     return FILE_SEND_CALL(fd, real_send(fd, buf, n, flags), file_send(f, buf, n, flags), flags);
 }
 
@@ -379,8 +391,9 @@ SHIM_EXPORT ssize_t __send(int fd, const void *buf, size_t n, int flags) { retur
 
 SHIM_EXPORT ssize_t sendto(int fd, const void *buf, size_t n, int flags, __CONST_SOCKADDR_ARG addr, socklen_t alen)
 {
-    fastopen_decides(fd, flags);
-    return FILE_SEND_CALL(fd, real_sendto(fd, buf, n, flags, addr, alen), file_send(f, buf, n, flags), flags);
+    fastopen_decides(fd, flags, addr.__sockaddr__, alen);
+    return FILE_SEND_CALL(fd, real_sendto(fd, buf, n, flags, addr, alen),
+                          file_sendto(f, buf, n, flags, addr.__sockaddr__, alen), flags);
 }
 
 /* A descriptor of ours that leaves for another process must be a whole kernel connection first. */
@@ -398,7 +411,8 @@ SHIM_EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
     if (fd_kind_of(fd) < FD_STACK && unlikely(msg && stack_active))
         hand_over_rights(msg);
-    fastopen_decides(fd, flags);
+    if (unlikely(flags & MSG_FASTOPEN) && user_ok(msg, sizeof(*msg)))
+        fastopen_decides(fd, flags, msg->msg_name, msg->msg_namelen);
     return FILE_SEND_CALL(fd, real_sendmsg(fd, msg, flags),
                           user_ok(msg, sizeof(*msg)) ? file_sendmsg(f, msg, flags) : -EFAULT, flags);
 }

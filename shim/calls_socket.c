@@ -47,7 +47,7 @@ SHIM_EXPORT int socket(int domain, int type, int protocol)
 
 /* The IPv4 address in a sockaddr of the program, or what it carries: false for anything but AF_INET and
  * v4-mapped AF_INET6. */
-static bool sockaddr_v4(const struct sockaddr *sa, socklen_t len, struct sockaddr_in *in)
+bool sockaddr_v4(const struct sockaddr *sa, socklen_t len, struct sockaddr_in *in)
 {
     const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)sa;
 
@@ -328,6 +328,21 @@ static int file_connect(struct file *f, int fd, const struct sockaddr *addr, soc
     sock = f->private_data;
     net_tick(live_net);
     return sock->ops->connect(sock, (struct sockaddr *)&dst, sizeof(dst), file_nonblock(f) ? O_NONBLOCK : 0);
+}
+
+void file_decide_connect(struct file *f, int fd, const struct sockaddr *addr, socklen_t len)
+{
+    struct sockaddr_in dst;
+
+    if (!user_ok(addr, len) || len < sizeof(sa_family_t) || (f->family == AF_INET && addr->sa_family != AF_INET) ||
+        !sockaddr_v4(addr, len, &dst)) {
+        pthread_mutex_lock(&f->lock);
+        if (atomic_load(&f->state) == FILE_NEW)
+            leave_to_kernel(f, "a fast open connection", NULL, "its address is not an IPv4 one");
+        pthread_mutex_unlock(&f->lock);
+        return;
+    }
+    connect_decide(f, fd, addr, len, &dst);
 }
 
 /* A file that is undecided, with a reference and SHIM_ENTER(); or NULL. */

@@ -10,6 +10,7 @@
 #include "handover.h"
 #include "runtime.h"
 #include "stats.h"
+#include "trace.h"
 #include <sched.h>
 
 bool shim_exiting;
@@ -94,6 +95,7 @@ void shim_at_exit(const char *why)
         if (failed || any_orphan())
             close_in_stack();
     }
+    trace_at_exit();
     char path[OPTION_PATH_MAX + 16];
     if (sluice_config.stats[0] && stats_worth_writing() && !config_expand_path(sluice_config.stats, path, sizeof(path))) {
         int rc = stats_write_file(path);

@@ -120,6 +120,10 @@ u64 file_cookie(struct file *f);
  * epoll sets move to the kernel's sets, table entries go, sleepers look again. The caller holds a
  * reference and has dealt with private_data. */
 void file_to_kernel(struct file *f, enum file_state state);
+/* calls_socket.c: the decision of connect(), for a write that opens the connection (MSG_FASTOPEN). */
+void file_decide_connect(struct file *f, int fd, const struct sockaddr *addr, socklen_t len);
+/* addr as IPv4; false: it is none. */
+bool sockaddr_v4(const struct sockaddr *addr, socklen_t len, struct sockaddr_in *out);
 /* Every file alive (not FILE_KERNEL/HANDED), under files_lock: fn must not fput or sleep. */
 void file_for_each(void (*fn)(struct file *f, void *arg), void *arg);
 /* Highest descriptor with an entry. */

@@ -20,7 +20,7 @@
 #define SLUICE_MULTIARCH "x86_64-linux-gnu"
 #endif
 enum { EXIT_OURS = 125, EXIT_CANNOT_INVOKE = 126, EXIT_ENOENT = 127 };
-enum { KEY_PCAP = 1000, KEY_LOG };
+enum { KEY_PCAP = 1000, KEY_LOG, KEY_TRACE };
 
 __attribute__((visibility("default"))) const char *argp_program_version = "sluice " SLUICE_VERSION;
 extern char **environ;
@@ -72,6 +72,9 @@ static const struct argp_option argp_options[] = {
     {"profile", 'p', "PROFILE", 0, "Start from the settings of PROFILE: default, latency or throughput", 0},
     {"option", 'o', "KEY=VALUE", 0, "Set an option (below); may be given several times", 0},
     {"pcap", KEY_PCAP, "FILE", 0, "Capture the stack's packets to FILE (pcapng); same as -o pcap=FILE", 0},
+    {"trace", KEY_TRACE, "folded", OPTION_ARG_OPTIONAL,
+     "Print the way of the first SYN, data, ACK, retransmission, FIN and RST from the program's call down to the ring, function by "
+     "function (-o trace=list); with =folded count every path, for flame graphs", 0},
     {"log", KEY_LOG, "LEVEL", 0, "error, warn, info or debug; same as -o log=LEVEL", 0},
     {0},
 };
@@ -92,6 +95,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_PCAP:
         export_option("pcap", arg);
+        return 0;
+    case KEY_TRACE:
+        export_option("trace", arg ? arg : "list");
         return 0;
     case KEY_LOG:
         export_option("log", arg);

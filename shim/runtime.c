@@ -15,6 +15,7 @@
 #include "firewall.h"
 #include "fork.h"
 #include "stats.h"
+#include "trace.h"
 #include <arpa/inet.h>
 #include <linux/capability.h>
 #include <net/if.h>
@@ -81,6 +82,23 @@ void shim_log(int level, const char *fmt, ...)
     n = min(n, (int)sizeof(line) - 2);
     line[n++] = '\n';
     (void)!real_write(log_descriptor(), line, (size_t)n);
+    SHIM_EXIT();
+    errno = saved;
+}
+
+void shim_log_text(const char *text, size_t len)
+{
+    int saved = errno;
+    ssize_t n;
+
+    SHIM_ENTER();
+    for (; len; text += n, len -= (size_t)n) {
+        n = real_write(log_descriptor(), text, len);
+        if (n < 0 && errno == EINTR)
+            n = 0;
+        else if (n <= 0)
+            break;
+    }
     SHIM_EXIT();
     errno = saved;
 }
@@ -210,6 +228,7 @@ static const struct sysctl {
     {"ipv4/tcp_invalid_ratelimit", NET4(tcp_invalid_ratelimit), 1, 4},
     {"ipv4/tcp_slow_start_after_idle", NET4(tcp_slow_start_after_idle), 1, 4},
     {"ipv4/tcp_no_metrics_save", NET4(tcp_no_metrics_save), 1, 4},
+    {"ipv4/tcp_no_ssthresh_metrics_save", NET4(tcp_no_ssthresh_metrics_save), 1, 4},
     {"ipv4/tcp_autocorking", NET4(tcp_autocorking), 1, 4},
     {"ipv4/tcp_early_retrans", NET4(tcp_early_retrans), 1, 4},
     {"ipv4/tcp_recovery", NET4(tcp_recovery), 1, 4},
@@ -548,6 +567,7 @@ static int start(void)
     }
     net->steer_ops = &af_xdp_steer_ops;
     open_pcap();
+    trace_start();
     live_net = net;
     protect_all();
     backstop_start();

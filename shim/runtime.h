@@ -40,6 +40,8 @@ void private_close(int fd);
 
 /* One line of log: a sentence. level as enum log_level. Goes where config says. */
 void shim_log(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same for text of several lines, as it is and whatever the level: what the user asked to see. */
+void shim_log_text(const char *text, size_t len);
 #define shim_info(...) shim_log(2, __VA_ARGS__)
 #define shim_warn(...) shim_log(1, __VA_ARGS__)
 #define shim_err(...) shim_log(0, __VA_ARGS__)

@@ -151,12 +151,42 @@ struct net_device *dev_get_by_name(struct net *net, const char *name)
 
 /* ---- addresses -------------------------------------------------------------------------------------------------- */
 
+u32 dev_addrs(const struct net_device *dev, struct in_ifaddr *out)
+{
+    struct net_device *d = (struct net_device *)dev;
+    u32 seq, n;
+
+    do {
+        seq = atomic_load_explicit(&d->addr_seq, memory_order_acquire);
+        n = min(atomic_load_explicit(&d->naddr, memory_order_relaxed), (u32)NET_DEV_ADDRS);
+        for (u32 i = 0; i < n; i++)
+            out[i] = (struct in_ifaddr){READ_ONCE(d->addr[i].local), READ_ONCE(d->addr[i].mask), READ_ONCE(d->addr[i].broadcast)};
+        atomic_thread_fence(memory_order_acquire); /* E: pairs with F; the entries first, then the count again */
+    } while (unlikely(seq & 1 || atomic_load_explicit(&d->addr_seq, memory_order_relaxed) != seq));
+    return n;
+}
+
+/* Entry i and the number of entries change together. dev_lock held. */
+static void addr_set(struct net_device *dev, u32 i, struct in_ifaddr a, u32 n)
+{
+    u32 seq = atomic_load_explicit(&dev->addr_seq, memory_order_relaxed);
+
+    atomic_store_explicit(&dev->addr_seq, seq + 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release); /* F: odd before the first entry changes */
+    WRITE_ONCE(dev->addr[i].local, a.local);
+    WRITE_ONCE(dev->addr[i].mask, a.mask);
+    WRITE_ONCE(dev->addr[i].broadcast, a.broadcast);
+    atomic_store_explicit(&dev->naddr, n, memory_order_relaxed);
+    atomic_store_explicit(&dev->addr_seq, seq + 2, memory_order_release);
+}
+
 bool dev_has_addr(const struct net_device *dev, __be32 addr)
 {
-    u32 n = atomic_load_explicit(&((struct net_device *)dev)->naddr, memory_order_acquire);
+    struct in_ifaddr a[NET_DEV_ADDRS];
+    u32 n = dev_addrs(dev, a);
 
     for (u32 i = 0; i < n; i++)
-        if (dev->addr[i].local == addr)
+        if (a[i].local == addr)
             return true;
     return false;
 }
@@ -187,10 +217,8 @@ int dev_add_addr(struct net_device *dev, __be32 local, int prefixlen)
     } else if (n == NET_DEV_ADDRS) {
         err = -ENOBUFS;
     } else {
-        dev->addr[n].local = local;
-        dev->addr[n].mask = mask;
-        dev->addr[n].broadcast = prefixlen < 31 ? local | ~mask : 0; /* RFC 3021: no broadcast on /31 */
-        atomic_store_explicit(&dev->naddr, n + 1, memory_order_release);
+        /* RFC 3021: no broadcast on /31 */
+        addr_set(dev, n, (struct in_ifaddr){local, mask, prefixlen < 31 ? local | ~mask : 0}, n + 1);
     }
     spin_unlock(&dev->net->dev_lock);
     if (!err)
@@ -207,8 +235,7 @@ void dev_del_addr(struct net_device *dev, __be32 local)
     for (u32 i = 0; i < n; i++) {
         if (dev->addr[i].local != local)
             continue;
-        dev->addr[i] = dev->addr[n - 1];
-        atomic_store_explicit(&dev->naddr, n - 1, memory_order_release);
+        addr_set(dev, i, dev->addr[n - 1], n - 1);
         break;
     }
     spin_unlock(&dev->net->dev_lock);

@@ -118,7 +118,7 @@ static bool gro_parse(struct sk_buff *skb, struct gro_seg *s)
     s->len = tot - s->hlen;
     s->flags = tcp_flags(s->th);
     /* A packet above the MTU is a super-frame already, of segments whose size is not known. */
-    s->usable = s->len && tot == skb->len && tot <= skb->dev->mtu && !skb_is_gso(skb) &&
+    s->usable = s->len && tot == skb->len && tot <= READ_ONCE(skb->dev->mtu) && !skb_is_gso(skb) &&
                 !(s->flags & (F_SYN | F_RST | F_URG)) && (s->flags & F_ACK) && !skb_cloned(skb) &&
                 !skb->shinfo->frag_list && (skb_headlen(skb) == s->hlen || skb->shinfo->head_page) &&
                 ip_fast_csum(s->iph, 5) == 0 && gro_checksum_ok(skb, s);

@@ -118,6 +118,13 @@
     X(LINUX_MIB_TCPACKSKIPPEDSEQ, "TcpExtTCPACKSkippedSeq")                                        \
     X(LINUX_MIB_TCPWINPROBE, "TcpExtTCPWinProbe")                                                  \
     X(LINUX_MIB_TCPKEEPALIVE, "TcpExtTCPKeepAlive")                                                \
+    X(LINUX_MIB_TCPFASTOPENACTIVE, "TcpExtTCPFastOpenActive")                                      \
+    X(LINUX_MIB_TCPFASTOPENACTIVEFAIL, "TcpExtTCPFastOpenActiveFail")                              \
+    X(LINUX_MIB_TCPFASTOPENPASSIVE, "TcpExtTCPFastOpenPassive")                                    \
+    X(LINUX_MIB_TCPFASTOPENPASSIVEFAIL, "TcpExtTCPFastOpenPassiveFail")                            \
+    X(LINUX_MIB_TCPFASTOPENLISTENOVERFLOW, "TcpExtTCPFastOpenListenOverflow")                      \
+    X(LINUX_MIB_TCPFASTOPENCOOKIEREQD, "TcpExtTCPFastOpenCookieReqd")                              \
+    X(LINUX_MIB_TCPFASTOPENPASSIVEALTKEY, "TcpExtTCPFastOpenPassiveAltKey")                        \
     X(LINUX_MIB_TCPDELIVERED, "TcpExtTCPDelivered")                                                \
     X(LINUX_MIB_TCPDELIVEREDCE, "TcpExtTCPDeliveredCE")                                            \
     X(LINUX_MIB_TCPACKCOMPRESSED, "TcpExtTCPAckCompressed")                                        \

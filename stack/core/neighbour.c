@@ -7,6 +7,7 @@
 
 #include "neighbour.h"
 #include "rcu.h"
+#include "trace.h"
 #include <net/if.h>
 
 struct neigh_table {
@@ -157,6 +158,7 @@ static int neigh_match(struct cds_lfht_node *node, const void *key)
     const struct neighbour *n = caa_container_of(node, struct neighbour, node);
     const struct neigh_key *k = key;
 
+    lfht_node_seen(node);
     return n->dev == k->dev && n->primary_key == k->key;
 }
 
@@ -187,12 +189,14 @@ static void neigh_forced_gc(struct neigh_table *t)
 
 static bool is_broadcast(const struct net_device *dev, __be32 key)
 {
-    u32 na = atomic_load_explicit(&((struct net_device *)dev)->naddr, memory_order_acquire);
+    struct in_ifaddr a[NET_DEV_ADDRS];
+    u32 na;
 
     if (key == 0xffffffff)
         return true;
+    na = dev_addrs(dev, a);
     for (u32 i = 0; i < na; i++)
-        if (dev->addr[i].broadcast && dev->addr[i].broadcast == key)
+        if (a[i].broadcast && a[i].broadcast == key)
             return true;
     return false;
 }
@@ -402,7 +406,7 @@ static u32 max_probes(const struct neighbour *n)
 /* The state that follows by time alone, and when to look again (0: never). n->lock held. */
 static u64 neigh_age(struct neighbour *n, u64 now)
 {
-    switch (n->nud_state) {
+    switch (atomic_load(&n->nud_state)) {
     case NUD_REACHABLE:
         if (now < n->confirmed + n->reachable_time)
             return n->confirmed + n->reachable_time;
@@ -519,6 +523,7 @@ static bool neigh_event_send(struct neighbour *n, struct sk_buff *skb, int *rc)
             neigh_add_timer(n, now + retrans_time(n));
             ask = true;
         }
+        trace_xmit(TRACE_QUEUED, skb);
         neigh_enqueue(n, skb, &drop);
     }
     spin_unlock(&n->lock);

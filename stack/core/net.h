@@ -87,7 +87,8 @@ struct netns_ipv4 {
     int sysctl_tcp_fastopen;
     int sysctl_tcp_mtu_probing, sysctl_tcp_base_mss, sysctl_tcp_min_snd_mss;
     int sysctl_tcp_limit_output_bytes, sysctl_tcp_challenge_ack_limit, sysctl_tcp_invalid_ratelimit; /* ms */
-    int sysctl_tcp_slow_start_after_idle, sysctl_tcp_no_metrics_save, sysctl_tcp_autocorking;
+    int sysctl_tcp_slow_start_after_idle, sysctl_tcp_no_metrics_save, sysctl_tcp_no_ssthresh_metrics_save,
+        sysctl_tcp_autocorking;
     int sysctl_tcp_early_retrans, sysctl_tcp_recovery, sysctl_tcp_thin_linear_timeouts, sysctl_tcp_frto;
     int sysctl_tcp_reordering, sysctl_tcp_max_reordering, sysctl_tcp_retrans_collapse;
     int sysctl_tcp_min_tso_segs, sysctl_tcp_tso_win_divisor, sysctl_tcp_tso_rtt_log;

@@ -59,10 +59,11 @@ struct net_device {
     u16 num_queues;
     u8 dev_addr[ETH_ALEN];
     u8 broadcast[ETH_ALEN];
-    struct in_ifaddr { /* IPv4 addresses; seqlock-free: written before count under net->dev_lock */
+    struct in_ifaddr { /* IPv4 addresses. Written under net->dev_lock and addr_seq; read with dev_addrs() */
         __be32 local, mask, broadcast;
     } addr[NET_DEV_ADDRS];
     _Atomic u32 naddr;
+    _Atomic u32 addr_seq;      /* seqlock of the two: odd while they change */
     bool own_address; /* all frames of its addresses are ours: answer ARP and ping */
     const struct net_device_ops *ops;
     struct Qdisc *qdisc;
@@ -113,6 +114,8 @@ int dev_lower_poll(struct net_device *upper, int budget);
 /* RCU read section. NULL when none. */
 struct net_device *dev_get_by_index(struct net *net, int ifindex);
 struct net_device *dev_get_by_name(struct net *net, const char *name);
+/* All addresses as they are at one moment, to out[NET_DEV_ADDRS]. Returns how many. Any thread, no lock. */
+u32 dev_addrs(const struct net_device *dev, struct in_ifaddr *out);
 /* Is addr (network order) one of the addresses of this device / of any device? */
 bool dev_has_addr(const struct net_device *dev, __be32 addr);
 struct net_device *ip_dev_find(struct net *net, __be32 addr);

@@ -4,6 +4,7 @@
 
 #include "sch_generic.h"
 #include "rcu.h"
+#include "trace.h"
 
 /* ---- life ---------------------------------------------------------------------------------------------------- */
 
@@ -90,7 +91,10 @@ u32 qdisc_pkt_len(const struct sk_buff *skb)
 int qdisc_enqueue(struct sk_buff *skb, struct Qdisc *q)
 {
     u32 len = qdisc_pkt_len(skb);
-    int rc = q->ops->enqueue(skb, q);
+    int rc;
+
+    trace_xmit(TRACE_QUEUED, skb);
+    rc = q->ops->enqueue(skb, q);
 
     if (rc == NET_XMIT_SUCCESS) {
         WRITE_ONCE(q->qlen, q->qlen + 1);

@@ -21,6 +21,7 @@ void skb_copy_header(struct sk_buff *to, const struct sk_buff *from)
     to->csum_valid = from->csum_valid;
     to->redirected = from->redirected;
     to->dst_pending_confirm = from->dst_pending_confirm;
+    to->retransmitted = from->retransmitted;
     to->priority = from->priority;
     to->mark = from->mark;
     to->hash = from->hash;

@@ -416,11 +416,8 @@ bool skb_try_coalesce(struct sk_buff *to, struct sk_buff *from, bool *fragstolen
     cloned = skb_cloned(from);
     for (int i = 0; i < fi->nr_frags; i++)
         append_frag(ti, fi->frags[i].page, fi->frags[i].off, fi->frags[i].size, cloned);
-    if (!cloned) {
-        fi->nr_frags = 0;
-        from->len -= from->data_len;
-        from->data_len = 0;
-    }
+    if (!cloned)
+        fi->nr_frags = 0; /* from->len stays: the receive path still measures the segment by it */
     *delta = max(*delta, 0);
     to->truesize += (u32)*delta;
     to->len += len;

@@ -86,6 +86,7 @@ struct sk_buff {
     u8 redirected : 1;
     u8 slow_gro : 1;
     u8 dst_pending_confirm : 1;
+    u8 retransmitted : 1; /* TCP sent these bytes before (set on the clone that goes down; for --trace) */
     u32 priority;
     u32 mark;
     u32 hash;
@@ -201,7 +202,7 @@ int skb_linearize(struct sk_buff *skb);
  * skb's frags; nothing moved). */
 int skb_split(struct sk_buff *skb, struct sk_buff *skb1, u32 len);
 /* Append from's data to `to` when that needs no copy, or no more than to's tailroom; true when done (*delta:
- * truesize gained; from is then the caller's to end with kfree_skb_partial). */
+ * truesize gained; from is then the caller's to end with kfree_skb_partial, until then its len tells what it was). */
 bool skb_try_coalesce(struct sk_buff *to, struct sk_buff *from, bool *fragstolen, int *delta);
 
 /* End an sk_buff that skb_try_coalesce emptied. */

@@ -111,6 +111,22 @@ void sock_init_data(struct socket *sock, struct sock *sk)
     }
 }
 
+/* The listener's owner may be at work meanwhile, as in Linux: a setting is copied before or after his change, and what must not
+ * be copied at all (lock, references, list places, queues) is made anew by the caller. */
+static void sk_copy(struct sock *to, const struct sock *from, size_t size)
+{
+#ifdef __SANITIZE_THREAD__
+    void AnnotateIgnoreReadsBegin(const char *file, int line);
+    void AnnotateIgnoreReadsEnd(const char *file, int line);
+
+    AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+    memcpy(to, from, size);
+    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+#else
+    memcpy(to, from, size);
+#endif
+}
+
 struct sock *sk_clone_lock(const struct sock *sk)
 {
     size_t size = max(sk->sk_prot->obj_size, sizeof(*sk));
@@ -118,7 +134,7 @@ struct sock *sk_clone_lock(const struct sock *sk)
 
     if (!n)
         return NULL;
-    memcpy(n, sk, size);
+    sk_copy(n, sk, size);
     memset(&n->__sk_common.rcu, 0, sizeof(n->__sk_common.rcu));
     memset(&n->__sk_common.skc_node, 0, sizeof(n->__sk_common.skc_node));
     CDS_INIT_LIST_HEAD(&n->__sk_common.skc_lnode);
@@ -314,8 +330,8 @@ int sk_add_backlog(struct sock *sk, struct sk_buff *skb, u32 limit)
         sk->sk_backlog.tail->next = skb;
     else
         WRITE_ONCE(sk->sk_backlog.head, skb);
-    sk->sk_backlog.tail = skb;
-    sk->sk_backlog.len += skb->truesize;
+    WRITE_ONCE(sk->sk_backlog.tail, skb); /* the owner looks at both without slock */
+    WRITE_ONCE(sk->sk_backlog.len, sk->sk_backlog.len + skb->truesize);
     return 0;
 }
 

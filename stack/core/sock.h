@@ -208,9 +208,16 @@ struct proto { /* the transport protocol's operations: tcp_prot */
     size_t obj_size;
 };
 
-static inline bool sock_flag(const struct sock *sk, enum sock_flags f) { return sk->sk_flags >> f & 1; }
-static inline void sock_set_flag(struct sock *sk, enum sock_flags f) { sk->sk_flags |= 1ul << f; }
-static inline void sock_reset_flag(struct sock *sk, enum sock_flags f) { sk->sk_flags &= ~(1ul << f); }
+/* Looked at with and without the lock (poll, recvmsg's end): one untorn word. */
+static inline bool sock_flag(const struct sock *sk, enum sock_flags f) { return READ_ONCE(sk->sk_flags) >> f & 1; }
+static inline void sock_set_flag(struct sock *sk, enum sock_flags f)
+{
+    __atomic_fetch_or(&sk->sk_flags, 1ul << f, __ATOMIC_RELAXED);
+}
+static inline void sock_reset_flag(struct sock *sk, enum sock_flags f)
+{
+    __atomic_fetch_and(&sk->sk_flags, ~(1ul << f), __ATOMIC_RELAXED);
+}
 static inline void sock_valbool_flag(struct sock *sk, enum sock_flags f, int v)
 {
     if (v)

@@ -541,7 +541,7 @@ void sock_recv_timestamp(struct sk_msghdr *msg, struct sock *sk, struct sk_buff 
     if (!skb->tstamp)
         return;
     t = skb->tstamp + (u64)(net->ops->realtime_offset ? net->ops->realtime_offset(net) : 0);
-    sk->sk_stamp = t;
+    WRITE_ONCE(sk->sk_stamp, t); /* the last reader's, no lock held */
     ts = (struct sock_timeval){(s64)(t / NSEC_PER_SEC), (s64)(t % NSEC_PER_SEC)};
     if (sock_flag(sk, SOCK_RCVTSTAMP)) {
         if (sock_flag(sk, SOCK_TIMESTAMPNS)) {

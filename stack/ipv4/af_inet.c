@@ -4,7 +4,7 @@
  * connect(2), bind(2)). */
 
 #include "../core/rcu.h"
-#include "tcp.h"
+#include "tcp_fastopen.h"
 #include <fcntl.h>
 #include <pthread.h>
 
@@ -257,6 +257,7 @@ int inet_listen(struct socket *sock, int backlog)
     if ((unsigned)backlog > (unsigned)sock_net(sk)->ipv4.sysctl_somaxconn)
         backlog = sock_net(sk)->ipv4.sysctl_somaxconn;
     WRITE_ONCE(sk->sk_max_ack_backlog, (u32)backlog);
+    tcp_fastopen_listen(sk, backlog);
     err = sk->sk_state == TCP_LISTEN ? 0 : inet_csk_listen_start(sk);
 out:
     release_sock(sk);
@@ -298,15 +299,14 @@ static int inet_start_connect(struct socket *sock, struct sock *sk, const struct
     return 0;
 }
 
-/* Socket lock held. */
-static int __inet_stream_connect(struct socket *sock, const struct sockaddr *addr, socklen_t len, int flags)
+int __inet_stream_connect(struct socket *sock, const struct sockaddr *addr, socklen_t len, int flags, bool is_sendmsg)
 {
     struct sock *sk = sock->sk;
     int err, wait;
 
-    if (len < (socklen_t)sizeof(addr->sa_family))
+    if (addr && len < (socklen_t)sizeof(addr->sa_family))
         return -EINVAL;
-    if (addr->sa_family == AF_UNSPEC) {
+    if (addr && addr->sa_family == AF_UNSPEC) {
         err = sk->sk_prot->disconnect(sk, flags);
         sock->state = err ? SS_DISCONNECTING : SS_UNCONNECTED;
         return err;
@@ -317,10 +317,13 @@ static int __inet_stream_connect(struct socket *sock, const struct sockaddr *add
     case SS_CONNECTED:
         return -EISCONN;
     case SS_CONNECTING:
-        err = inet_sk(sk)->defer_connect ? -EISCONN : -EALREADY;
+        if (inet_sk(sk)->defer_connect)
+            err = is_sendmsg ? -EINPROGRESS : -EISCONN;
+        else
+            err = -EALREADY;
         break;
     case SS_UNCONNECTED:
-        err = inet_start_connect(sock, sk, addr, len);
+        err = addr ? inet_start_connect(sock, sk, addr, len) : -EINVAL;
         if (err)
             return err;
         if (inet_sk(sk)->defer_connect) /* fast open: the SYN goes with the first data */
@@ -329,7 +332,12 @@ static int __inet_stream_connect(struct socket *sock, const struct sockaddr *add
         break;
     }
     if (!not_connecting(sk)) {
+        /* Data waits for the handshake: the ACK of the SYN-ACK may go with it. */
+        const int writebias = tcp_sk(sk)->fastopen_req && tcp_sk(sk)->fastopen_req->data;
+
+        sk->sk_write_pending += writebias;
         wait = inet_wait_for_connect(sk, sock_sndtimeo(sk, flags & O_NONBLOCK));
+        sk->sk_write_pending -= writebias;
         if (wait)
             return wait == -EINPROGRESS ? err : wait;
     }
@@ -350,7 +358,7 @@ int inet_stream_connect(struct socket *sock, const struct sockaddr *addr, sockle
     int err;
 
     lock_sock(sock->sk);
-    err = __inet_stream_connect(sock, addr, len, flags);
+    err = __inet_stream_connect(sock, addr, len, flags, false);
     release_sock(sock->sk);
     return err;
 }
@@ -421,7 +429,7 @@ static int inet_send_prepare(struct sock *sk)
 {
     int err = 0;
 
-    if (likely(inet_sk(sk)->inet_num || inet_sk(sk)->is_icsk))
+    if (likely(READ_ONCE(inet_sk(sk)->inet_num) || inet_sk(sk)->is_icsk))
         return 0;
     lock_sock(sk);
     if (!inet_sk(sk)->inet_num) {

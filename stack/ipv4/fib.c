@@ -170,12 +170,14 @@ static int find_connected(struct net *net, const struct flowi4 *fl, struct fib_r
     int best = -1;
 
     cds_list_for_each_entry_rcu(dev, &net->dev_list, node) {
-        const u32 n = atomic_load_explicit(&dev->naddr, memory_order_acquire);
+        struct in_ifaddr all[NET_DEV_ADDRS];
+        u32 n;
 
         if (!(dev->flags & IFF_UP))
             continue;
+        n = dev_addrs(dev, all);
         for (u32 i = 0; i < n; i++) {
-            const struct in_ifaddr a = dev->addr[i];
+            const struct in_ifaddr a = all[i];
             const int len = __builtin_popcount(a.mask);
 
             if (a.local == fl->daddr) {

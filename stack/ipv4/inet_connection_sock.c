@@ -6,7 +6,7 @@
  * inet_timewait_sock.c). A request holds its listener. */
 
 #include "inet_hashtables.h"
-#include "tcp.h"
+#include "tcp_fastopen.h"
 #include <fcntl.h>
 
 /* ---- request socks -------------------------------------------------------------------------------------------- */
@@ -244,6 +244,19 @@ static struct request_sock *reqsk_queue_remove(struct sock *sk)
     return req;
 }
 
+/* The child that accept() takes. A fast open request that lives on knows by NULL that it was taken. */
+static struct sock *reqsk_take_child(struct sock *sk, struct request_sock *req)
+{
+    struct request_sock_queue *q = &inet_csk(sk)->icsk_accept_queue;
+    struct sock *child;
+
+    spin_lock(&q->rskq_lock);
+    child = req->sk;
+    req->sk = NULL;
+    spin_unlock(&q->rskq_lock);
+    return child;
+}
+
 struct sock *inet_csk_complete_hashdance(struct sock *sk, struct sock *child, struct request_sock *req, bool own_req)
 {
     if (own_req) {
@@ -294,7 +307,7 @@ struct sock *inet_csk_accept(struct sock *sk, int flags, int *err)
     }
     release_sock(sk);
     if (req) {
-        newsk = req->sk;
+        newsk = reqsk_take_child(sk, req);
         reqsk_put(req);
         inet_ehash_service(sock_net(newsk));
         ret = 0;
@@ -345,6 +358,7 @@ void inet_csk_listen_stop(struct sock *sk)
         sock_put(child);
         reqsk_put(req);
     }
+    tcp_fastopen_listen_stop(sk);
 }
 
 /* ---- children and ends --------------------------------------------------------------------------------------------- */

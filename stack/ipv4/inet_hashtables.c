@@ -54,6 +54,7 @@ static int ehash_match(struct cds_lfht_node *node, const void *key)
     const struct ehash_key *k = key;
     struct sock_common *sk = node_sk(node);
 
+    lfht_node_seen(node);
     /* A: pairs with B in __inet_ehash_insert(): what was written before the insert is seen. (liburcu's own
      * publication is enough for the machine; this says it in C11, which race detectors understand.) */
     (void)atomic_load_explicit(&sk->skc_refcnt, memory_order_acquire);
@@ -264,7 +265,7 @@ static int listener_score(const struct sock_common *sk, __be32 daddr, u16 hnum, 
 {
     int score = 1;
 
-    if (sk->skc_num != hnum || sk->skc_ipv6only)
+    if (READ_ONCE(sk->skc_num) != hnum || sk->skc_ipv6only)
         return -1;
     if (sk->skc_rcv_saddr) {
         if (sk->skc_rcv_saddr != daddr)

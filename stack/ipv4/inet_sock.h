@@ -83,7 +83,10 @@ struct request_sock_queue { /* of a listener */
     _Atomic s32 qlen, young;
     u8 rskq_defer_accept; /* retransmissions */
     u32 synflood_warned;
+    /* Fast open: children whose handshake is not complete, and those that were reset less than a minute ago. */
     u32 fastopen_max_qlen, fastopen_qlen;
+    struct request_sock *fastopen_rst_head, *fastopen_rst_tail; /* dl_next; each with a reference */
+    struct tcp_fastopen_context *fastopen_ctx; /* TCP_FASTOPEN_KEY. RCU: written under the socket lock */
 };
 
 /* ---- inet_connection_sock ----------------------------------------------------------------------------------- */
@@ -216,6 +219,8 @@ struct inet_protosw {
 void inet_register_protosw(struct inet_protosw *p);
 int inet_release(struct socket *sock);
 int inet_bind(struct socket *sock, const struct sockaddr *addr, socklen_t len);
+/* Socket lock held. is_sendmsg: the first write of a fast open connection. */
+int __inet_stream_connect(struct socket *sock, const struct sockaddr *addr, socklen_t len, int flags, bool is_sendmsg);
 int inet_stream_connect(struct socket *sock, const struct sockaddr *addr, socklen_t len, int flags);
 int inet_accept(struct socket *sock, struct socket *newsock, int flags);
 int inet_getname(struct socket *sock, struct sockaddr *addr, socklen_t *len, int peer);

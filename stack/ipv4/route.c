@@ -47,12 +47,13 @@ static u64 mix(u64 x, u64 secret)
 
 __be32 inet_select_addr(const struct net_device *dev, __be32 dst)
 {
-    const u32 n = atomic_load_explicit(&((struct net_device *)dev)->naddr, memory_order_acquire);
+    struct in_ifaddr a[NET_DEV_ADDRS];
+    const u32 n = dev_addrs(dev, a);
 
     for (u32 i = 0; i < n; i++)
-        if ((dev->addr[i].local & dev->addr[i].mask) == (dst & dev->addr[i].mask))
-            return dev->addr[i].local;
-    return n ? dev->addr[0].local : 0;
+        if ((a[i].local & a[i].mask) == (dst & a[i].mask))
+            return a[i].local;
+    return n ? a[0].local : 0;
 }
 
 static bool is_broadcast(struct net *net, __be32 addr)
@@ -62,9 +63,11 @@ static bool is_broadcast(struct net *net, __be32 addr)
 
     rcu_read_lock();
     cds_list_for_each_entry_rcu(dev, &net->dev_list, node) {
-        const u32 n = atomic_load_explicit(&dev->naddr, memory_order_acquire);
+        struct in_ifaddr a[NET_DEV_ADDRS];
+        const u32 n = dev_addrs(dev, a);
+
         for (u32 i = 0; i < n; i++)
-            if (dev->addr[i].broadcast == addr && addr && __builtin_popcount(dev->addr[i].mask) < 31)
+            if (a[i].broadcast == addr && addr && __builtin_popcount(a[i].mask) < 31)
                 ret = true;
     }
     rcu_read_unlock();
@@ -171,6 +174,7 @@ static int rt_match(struct cds_lfht_node *node, const void *key)
 {
     const struct flowi4 *a = &container_of(node, struct rtable, node)->key, *b = key;
 
+    lfht_node_seen(node);
     return a->daddr == b->daddr && a->saddr == b->saddr && a->oif == b->oif && a->mark == b->mark && a->tos == b->tos;
 }
 
@@ -347,10 +351,11 @@ static struct rt_input_facts rt_input_facts(struct net *net, __be32 daddr, __be3
     struct net_device *dev;
 
     cds_list_for_each_entry_rcu(dev, &net->dev_list, node) {
-        const u32 n = atomic_load_explicit(&dev->naddr, memory_order_acquire);
+        struct in_ifaddr all[NET_DEV_ADDRS];
+        const u32 n = dev_addrs(dev, all);
 
         for (u32 i = 0; i < n; i++) {
-            const struct in_ifaddr *a = &dev->addr[i];
+            const struct in_ifaddr *a = &all[i];
 
             f.daddr_local |= a->local == daddr;
             f.saddr_ours |= a->local == saddr;

@@ -2,6 +2,8 @@
 /* The socket's life: birth, state, poll, shutdown, close (RFC 9293 3.10, tcp(7)). Sending is in tcp_sendmsg.c,
  * receiving in tcp_recvmsg.c, options in tcp_sockopt.c. */
 
+#include "tcp_fastopen.h"
+#include "tcp_metrics.h"
 #include "tcp_output.h"
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
@@ -158,7 +160,6 @@ int tcp_init_sock(struct sock *sk)
     struct tcp_sock *tp = tcp_sk(sk);
     struct net *net = sock_net(sk);
 
-    net->tsq_drain = tcp_tsq_drain;
     __skb_queue_head_init(&tp->tcp_rtx_queue);
     __skb_queue_head_init(&tp->out_of_order_queue);
     CDS_INIT_LIST_HEAD(&tp->tsq_node);
@@ -196,24 +197,6 @@ int tcp_init_sock(struct sock *sk)
     if (!sk->sk_pacing_rate)
         sk->sk_pacing_rate = sk->sk_max_pacing_rate = ~0ull;
     return 0;
-}
-
-/* The RTO to begin with: from an earlier connection's RTT on this route when that was longer; and when the first
- * estimate was lost with a retransmitted SYN, the careful one (RFC 6298 5.7). */
-static void tcp_init_metrics(struct sock *sk)
-{
-    struct inet_connection_sock *icsk = inet_csk(sk);
-    const struct dst_entry *dst = sk->sk_dst_cache;
-    u64 rtt_ns = dst ? READ_ONCE(dst->rtt_ns) : 0;
-    struct tcp_sock *tp = tcp_sk(sk);
-
-    if (rtt_ns > (u64)(tp->srtt_us >> 3) * NSEC_PER_USEC) {
-        icsk->icsk_rto = min(rtt_ns + max(2 * rtt_ns, icsk->icsk_rto_min), icsk->icsk_rto_max);
-    } else if (!tp->srtt_us) {
-        tp->rttvar_us = (u32)(TCP_TIMEOUT_FALLBACK / NSEC_PER_USEC);
-        tp->mdev_us = tp->mdev_max_us = tp->rttvar_us;
-        icsk->icsk_rto = TCP_TIMEOUT_FALLBACK;
-    }
 }
 
 /* The handshake is complete: set up what a transfer starts from. */
@@ -447,6 +430,8 @@ void tcp_done(struct sock *sk)
         NET_INC_STATS(sock_net(sk), TCP_MIB_ATTEMPTFAILS);
     tcp_set_state(sk, TCP_CLOSE);
     tcp_clear_xmit_timers(sk);
+    if (tcp_sk(sk)->fastopen_rsk)
+        reqsk_fastopen_remove(sk, tcp_sk(sk)->fastopen_rsk, false);
     WRITE_ONCE(sk->sk_shutdown, SHUTDOWN_MASK);
     if (!sock_flag(sk, SOCK_DEAD))
         sk->sk_state_change(sk);
@@ -650,6 +635,11 @@ int tcp_disconnect(struct sock *sk, int flags)
     tcp_ofo_purge(sk);
     inet->inet_dport = 0;
     inet->defer_connect = 0;
+    tcp_free_fastopen_req(tp);
+    tp->fastopen_client_fail = 0;
+    tp->syn_fastopen = tp->syn_fastopen_exp = tp->syn_data = tp->syn_data_acked = 0;
+    if (tp->fastopen_rsk)
+        reqsk_fastopen_remove(sk, tp->fastopen_rsk, false);
     if (!(sk->sk_userlocks & SOCK_BINDADDR_LOCK))
         inet->inet_rcv_saddr = inet->inet_saddr = 0;
     WRITE_ONCE(sk->sk_shutdown, 0);

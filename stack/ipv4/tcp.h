@@ -205,8 +205,9 @@ struct tcp_sock {
     u8 ecn_flags;
     u8 repair : 1, thin_lto : 1, frto : 1, rate_app_limited : 1, is_cwnd_limited : 1, is_sack_reneg : 1,
         fastopen_connect : 1, fastopen_no_cookie : 1, syn_fastopen : 1, syn_data : 1, syn_data_acked : 1,
-        syn_fastopen_exp : 1, tlp_retrans : 1, save_syn : 2, recvmsg_inq : 1, fast_ack_mode : 2,
+        syn_fastopen_exp : 1, fastopen_client_fail : 2, tlp_retrans : 1, save_syn : 2, fast_ack_mode : 2,
         handed_over : 1; /* the kernel twin has the connection now: waiters get -SLUICE_EMOVED */
+    u8 recvmsg_inq;      /* TCP_INQ; a byte of its own, read without the lock */
     u8 keepalive_probes; /* TCP_KEEPCNT */
     u32 chrono_start, chrono_stat[3]; /* ms */
     u8 chrono_type;
@@ -476,7 +477,10 @@ int tcp_send_synack(struct sock *sk); /* simultaneous open */
 int tcp_write_wakeup(struct sock *sk, int mib);
 void tcp_send_probe0(struct sock *sk);
 void tcp_send_window_probe(struct sock *sk);
-struct sk_buff *tcp_make_synack(const struct sock *sk, struct dst_entry *dst, struct request_sock *req);
+struct tcp_fastopen_cookie;
+/* foc: the answer to a fast open option, NULL: none. */
+struct sk_buff *tcp_make_synack(const struct sock *sk, struct dst_entry *dst, struct request_sock *req,
+                                const struct tcp_fastopen_cookie *foc);
 int tcp_rtx_synack(const struct sock *sk, struct request_sock *req);
 unsigned int tcp_sync_mss(struct sock *sk, u32 pmtu);
 unsigned int tcp_current_mss(struct sock *sk);
@@ -603,6 +607,9 @@ void tcp_init_xmit_timers(struct sock *sk); /* write, delayed-ACK, keepalive, pa
 void tcp_write_timer_handler(struct sock *sk);
 void tcp_delack_timer_handler(struct sock *sk);
 void tcp_retransmit_timer(struct sock *sk);
+/* Give up: sk_err_soft or ETIMEDOUT to the program. */
+void tcp_write_err(struct sock *sk);
+void tcp_update_rto_stats(struct sock *sk);
 void tcp_set_keepalive(struct sock *sk, int val);
 void tcp_syn_ack_timeout(const struct request_sock *req);
 u64 tcp_probe0_base(const struct sock *sk);
@@ -627,7 +634,8 @@ struct sock *tcp_v4_syn_recv_sock(const struct sock *sk, struct sk_buff *skb, st
 void tcp_v4_send_check(struct sock *sk, struct sk_buff *skb);
 void tcp_v4_send_reset(const struct sock *sk, struct sk_buff *skb);
 void tcp_v4_reqsk_send_ack(const struct sock *sk, struct sk_buff *skb, struct request_sock *req);
-int tcp_v4_send_synack(const struct sock *sk, struct dst_entry *dst, struct request_sock *req);
+int tcp_v4_send_synack(const struct sock *sk, struct dst_entry *dst, struct request_sock *req,
+                       const struct tcp_fastopen_cookie *foc);
 void tcp_v4_mtu_reduced(struct sock *sk);
 int tcp_twsk_unique(struct sock *sk, struct inet_timewait_sock *tw);
 /* RFC 6528; keyed per net. */

@@ -130,6 +130,8 @@ void tcp_rearm_rto(struct sock *sk)
     struct tcp_sock *tp = tcp_sk(sk);
     u64 rto = icsk->icsk_rto;
 
+    if (tp->fastopen_rsk) /* the timer is the SYN-ACK's */
+        return;
     if (!tp->packets_out) {
         inet_csk_clear_xmit_timer(sk, ICSK_TIME_RETRANS);
         return;

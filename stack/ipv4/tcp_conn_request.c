@@ -3,7 +3,7 @@
 
 #include "../core/log.h"
 #include "../core/rcu.h"
-#include "tcp.h"
+#include "tcp_fastopen.h"
 
 const struct request_sock_ops tcp_request_sock_ops = {
     .rtx_syn_ack = tcp_rtx_synack,
@@ -68,6 +68,18 @@ static bool tcp_syn_flood_action(struct sock *sk)
     return want_cookie;
 }
 
+/* A child that has the SYN's data already: SYN-ACK, and to the accept queue. child's slock and reference end here. */
+static void tcp_fastopen_queue_child(struct sock *sk, struct sock *child, struct request_sock *req, struct dst_entry *dst,
+                                     struct tcp_fastopen_cookie *foc)
+{
+    tcp_v4_send_synack(child, dst, req, foc);
+    atomic_fetch_add(&req->rsk_refcnt, 1); /* the queue's */
+    if (inet_csk_reqsk_queue_add(sk, req, child))
+        sk->sk_data_ready(sk);
+    bh_unlock_sock(child);
+    sock_put(child);
+}
+
 /* Role: a SYN arrived at listener sk. Always 0; the caller keeps skb (and drops it). RCU read section. */
 int tcp_conn_request(struct sock *sk, struct sk_buff *skb)
 {
@@ -78,6 +90,8 @@ int tcp_conn_request(struct sock *sk, struct sk_buff *skb)
     struct net *net = sock_net(sk);
     struct dst_entry *dst = NULL;
     struct request_sock *req;
+    struct tcp_fastopen_cookie foc = {.len = -1};
+    struct sock *child = NULL;
     bool want_cookie = false;
     struct flowi4 fl;
     u16 cookie_mss;
@@ -125,12 +139,22 @@ int tcp_conn_request(struct sock *sk, struct sk_buff *skb)
     req->snt_synack = net_now(net);
     tcp_openreq_init_rwin(req, sk, dst);
     if (!want_cookie) {
+        tcp_parse_fastopen_option(skb, &foc);
+        child = tcp_try_fastopen(sk, skb, req, &foc, dst);
+    }
+    if (child) {
+        tcp_fastopen_queue_child(sk, child, req, dst, &foc);
+        dst_release(dst);
+        reqsk_put(req);
+        return 0;
+    }
+    if (!want_cookie) {
         req->timeout_ns = TCP_TIMEOUT_INIT;
         inet_csk_reqsk_queue_hash_add(sk, req, req->timeout_ns);
     }
     if (want_cookie)
         NET_INC_STATS(net, LINUX_MIB_SYNCOOKIESSENT);
-    tcp_v4_send_synack(sk, dst, req);
+    tcp_v4_send_synack(sk, dst, req, &foc);
     dst_release(dst);
     reqsk_put(req);
     return 0;
@@ -152,7 +176,8 @@ int tcp_v4_conn_request(struct sock *sk, struct sk_buff *skb)
 }
 
 /* Send one SYN-ACK. dst NULL: look the route up. 0 or -errno. */
-int tcp_v4_send_synack(const struct sock *sk, struct dst_entry *dst, struct request_sock *req)
+int tcp_v4_send_synack(const struct sock *sk, struct dst_entry *dst, struct request_sock *req,
+                       const struct tcp_fastopen_cookie *foc)
 {
     struct net *net = sock_net(sk);
     struct rtable *rt = NULL;
@@ -167,7 +192,7 @@ int tcp_v4_send_synack(const struct sock *sk, struct dst_entry *dst, struct requ
             return -EHOSTUNREACH;
         dst = &rt->dst;
     }
-    skb = tcp_make_synack(sk, dst, req);
+    skb = tcp_make_synack(sk, dst, req, foc);
     if (skb) {
         tos = inet_sk(sk)->tos;
         skb->priority = (u32)sk->sk_priority;
@@ -230,7 +255,7 @@ struct sock *tcp_v4_syn_recv_sock(const struct sock *sk, struct sk_buff *skb, st
     tcp_initialize_rcv_mss(newsk);
     if (__inet_inherit_port(sk, newsk) < 0)
         goto put_and_exit;
-    *own_req = inet_ehash_insert(&newsk->__sk_common, req->syncookie ? NULL : &req->__req_common);
+    *own_req = inet_ehash_insert(&newsk->__sk_common, req->syncookie || req->tfo_listener ? NULL : &req->__req_common);
     if (*own_req)
         return newsk;
 put_and_exit:

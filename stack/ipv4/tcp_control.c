@@ -2,6 +2,7 @@
 /* Segments that carry no user data: SYN, SYN-ACK, FIN, RST, ACK and window probes. */
 
 #include "../core/checksum.h"
+#include "tcp_fastopen.h"
 #include "tcp_output.h"
 
 void tcp_init_nondata_skb(struct sk_buff *skb, u32 seq, u8 flags)
@@ -126,12 +127,16 @@ int tcp_connect(struct sock *sk)
     tp->retrans_stamp = tcp_time_stamp_ts(tp);
     tcp_connect_queue_skb(sk, skb);
     tcp_ecn_send_syn(sk, skb);
-    err = tcp_transmit_skb(sk, skb, 1);
+    err = tp->fastopen_req ? tcp_send_syn_data(sk, skb) : tcp_transmit_skb(sk, skb, 1);
     if (err == -ECONNREFUSED)
         return err;
     /* After the transmit, so that it was counted as new (OutSegs). A SYN that failed locally is repeated. */
     WRITE_ONCE(tp->snd_nxt, tp->write_seq);
     tp->pushed_seq = tp->write_seq;
+    if (unlikely(tcp_send_head(sk))) { /* data that could not go with the SYN */
+        WRITE_ONCE(tp->snd_nxt, TCP_SKB_CB(tcp_send_head(sk))->seq);
+        tp->pushed_seq = TCP_SKB_CB(tcp_send_head(sk))->seq;
+    }
     NET_INC_STATS(sock_net(sk), TCP_MIB_ACTIVEOPENS);
     inet_csk_reset_xmit_timer(sk, ICSK_TIME_RETRANS, inet_csk(sk)->icsk_rto, TCP_RTO_MAX);
     return 0;
@@ -159,7 +164,8 @@ int tcp_send_synack(struct sock *sk)
 
 /* Role: the SYN-ACK for a request, without IP header; checksum partial with the pseudo-header sum left to the
  * caller's send_check or done here. dst stays the caller's. NULL without memory. The caller owns the result. */
-struct sk_buff *tcp_make_synack(const struct sock *sk, struct dst_entry *dst, struct request_sock *req)
+struct sk_buff *tcp_make_synack(const struct sock *sk, struct dst_entry *dst, struct request_sock *req,
+                                const struct tcp_fastopen_cookie *foc)
 {
     const struct tcp_sock *tp = tcp_sk(sk);
     struct net *net = sock_net(sk);
@@ -184,7 +190,7 @@ struct sk_buff *tcp_make_synack(const struct sock *sk, struct dst_entry *dst, st
     skb->hash = req->txhash;
     skb->mark = req->ir_mark;
 
-    size = (u32)sizeof(*th) + tcp_synack_options(sk, req, (u16)mss, skb, &opts);
+    size = (u32)sizeof(*th) + tcp_synack_options(sk, req, (u16)mss, skb, &opts, foc);
     th = skb_push(skb, size);
     skb_reset_transport_header(skb);
     memset(th, 0, sizeof(*th));
@@ -209,10 +215,12 @@ struct sk_buff *tcp_make_synack(const struct sock *sk, struct dst_entry *dst, st
 /* Send the SYN-ACK again: its timer, or the peer's SYN came again. 0 or -errno. */
 int tcp_rtx_synack(const struct sock *sk, struct request_sock *req)
 {
-    int err = tcp_v4_send_synack(sk, NULL, req);
+    int err = tcp_v4_send_synack(sk, NULL, req, NULL);
 
     if (err)
         return err;
+    if (unlikely(tcp_sk(sk)->fastopen_rsk == req)) /* else the listener's, which counts nothing */
+        ((struct tcp_sock *)tcp_sk(sk))->total_retrans++;
     NET_INC_STATS(sock_net(sk), TCP_MIB_RETRANSSEGS);
     NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPSYNRETRANS);
     return 0;

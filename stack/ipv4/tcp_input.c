@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Segments in: options, acceptability (RFC 9293 3.10.7.4, RFC 5961), the fast path, the state machine. */
 
+#include "tcp_fastopen.h"
 #include "tcp_input.h"
 
 /* ---- options (RFC 9293 3.1, 7323, 2018) ------------------------------------------------------------------- */
@@ -249,7 +250,7 @@ reset:
 /* The peer reset the connection. */
 void tcp_reset(struct sock *sk, struct sk_buff *skb __attribute__((unused)))
 {
-    switch (sk->sk_state) {
+    switch ((u8)sk->sk_state) {
     case TCP_SYN_SENT:
         WRITE_ONCE(sk->sk_err, ECONNREFUSED);
         break;
@@ -275,7 +276,7 @@ void tcp_fin(struct sock *sk)
     inet_csk_schedule_ack(sk);
     sk->sk_shutdown |= RCV_SHUTDOWN;
     sock_set_flag(sk, SOCK_DONE);
-    switch (sk->sk_state) {
+    switch ((u8)sk->sk_state) {
     case TCP_SYN_RECV:
     case TCP_ESTABLISHED:
         tcp_set_state(sk, TCP_CLOSE_WAIT);
@@ -580,6 +581,8 @@ static void tcp_synsent_take_options(struct sock *sk, const struct sk_buff *skb)
 /* An acceptable SYN-ACK for our SYN. */
 static void tcp_rcv_synsent_synack(struct sock *sk, struct sk_buff *skb)
 {
+    struct tcp_fastopen_cookie foc = {.len = -1};
+    bool fastopen_fail = false;
     struct inet_connection_sock *icsk = inet_csk(sk);
     const struct tcphdr *th = tcp_hdr(skb);
     struct tcp_sock *tp = tcp_sk(sk);
@@ -593,8 +596,14 @@ static void tcp_rcv_synsent_synack(struct sock *sk, struct sk_buff *skb)
     /* Remember, tcp_poll() does not lock socket: change state from SYN-SENT only after copied_seq is set. */
     WRITE_ONCE(tp->copied_seq, tp->rcv_nxt);
     tcp_finish_connect(sk);
+    if (tp->syn_fastopen || tp->syn_data) {
+        tcp_parse_fastopen_option(skb, &foc);
+        fastopen_fail = tcp_rcv_fastopen_synack(sk, skb, &foc);
+    }
     if (!sock_flag(sk, SOCK_DEAD))
         sk->sk_state_change(sk);
+    if (fastopen_fail) /* the SYN's data went again, with the ACK */
+        return;
     if (sk->sk_write_pending || icsk->icsk_accept_queue.rskq_defer_accept || inet_csk_in_pingpong_mode(sk)) {
         /* Save one ACK: data will be ready soon, the ACK goes with it (or after 200 ms). */
         inet_csk_schedule_ack(sk);
@@ -675,12 +684,19 @@ static void tcp_rcv_synrecv_acked(struct sock *sk, struct sk_buff *skb)
 {
     struct tcp_sock *tp = tcp_sk(sk);
 
-    if (!tp->srtt_us)
-        tcp_ack_update_rtt_synack(sk, 0);
-    tcp_try_undo_spurious_syn(sk);
-    tp->retrans_stamp = 0;
-    tcp_init_transfer(sk, false);
-    WRITE_ONCE(tp->copied_seq, tp->rcv_nxt);
+    if (tp->fastopen_rsk) {
+        tp->delivered++; /* the SYN-ACK, which tcp_ack() does not see */
+        if (!tp->srtt_us && !tp->fastopen_rsk->num_timeout)
+            tcp_ack_update_rtt_synack(sk, tp->fastopen_rsk->snt_synack / NSEC_PER_USEC);
+        tcp_rcv_synrecv_state_fastopen(sk);
+    } else {
+        if (!tp->srtt_us)
+            tcp_ack_update_rtt_synack(sk, 0);
+        tcp_try_undo_spurious_syn(sk);
+        tp->retrans_stamp = 0;
+        tcp_init_transfer(sk, false);
+        WRITE_ONCE(tp->copied_seq, tp->rcv_nxt);
+    }
     tcp_set_state(sk, TCP_ESTABLISHED);
     sk->sk_state_change(sk);
     tp->snd_una = TCP_SKB_CB(skb)->ack_seq;
@@ -739,11 +755,13 @@ static int tcp_rcv_state_acked(struct sock *sk, struct sk_buff *skb, const struc
 {
     struct tcp_sock *tp = tcp_sk(sk);
 
-    switch (sk->sk_state) {
+    switch ((u8)sk->sk_state) {
     case TCP_SYN_RECV:
         tcp_rcv_synrecv_acked(sk, skb);
         break;
     case TCP_FIN_WAIT1:
+        if (tp->fastopen_rsk)
+            tcp_rcv_synrecv_state_fastopen(sk);
         if (tp->snd_una == tp->write_seq)
             return tcp_rcv_finwait1_acked(sk, skb, th);
         break;
@@ -769,7 +787,7 @@ static int tcp_rcv_state_text(struct sock *sk, struct sk_buff *skb)
 {
     struct tcp_sock *tp = tcp_sk(sk);
 
-    switch (sk->sk_state) {
+    switch ((u8)sk->sk_state) {
     case TCP_CLOSE_WAIT:
     case TCP_CLOSING:
     case TCP_LAST_ACK:
@@ -808,7 +826,7 @@ int tcp_rcv_state_process(struct sock *sk, struct sk_buff *skb)
     struct tcp_sock *tp = tcp_sk(sk);
     int reason;
 
-    switch (sk->sk_state) {
+    switch ((u8)sk->sk_state) {
     case TCP_CLOSE:
         kfree_skb_reason(skb, SKB_DROP_REASON_TCP_CLOSE);
         return 0;
@@ -835,6 +853,14 @@ int tcp_rcv_state_process(struct sock *sk, struct sk_buff *skb)
     }
     tcp_mstamp_refresh(tp);
     tp->rx_opt.saw_tstamp = 0;
+    if (tp->fastopen_rsk) { /* the handshake's rules (RFC 7413 4.2.2), before the connection's */
+        bool lost_race;
+
+        if (!tcp_check_req(sk, skb, tp->fastopen_rsk, true, &lost_race)) {
+            tcp_drop_reason(sk, skb, SKB_DROP_REASON_TCP_FASTOPEN);
+            return 0;
+        }
+    }
     if (!th->ack && !th->rst && !th->syn) {
         tcp_drop_reason(sk, skb, SKB_DROP_REASON_TCP_FLAGS);
         return 0;

@@ -75,6 +75,9 @@ void tcp_xmit_recovery(struct sock *sk, int rexmit);
 void tcp_init_undo(struct tcp_sock *tp);
 bool tcp_check_sack_reneging(struct sock *sk, int *ack_flag);
 void tcp_try_undo_spurious_syn(struct sock *sk);
+bool tcp_try_undo_recovery(struct sock *sk);
+/* Something is lost for another reason than congestion: send it again without lowering the window. */
+void tcp_non_congestion_loss_retransmit(struct sock *sk);
 bool tcp_tsopt_ecr_before(const struct tcp_sock *tp, u32 when);
 
 /* tcp_rcvqueue.c */

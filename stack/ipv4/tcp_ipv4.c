@@ -3,13 +3,17 @@
 
 #include "../core/checksum.h"
 #include "../core/rcu.h"
-#include "tcp.h"
+#include "tcp_fastopen.h"
+#include "tcp_metrics.h"
+#include "tcp_output.h"
 #include <linux/icmp.h>
 
 /* ---- secrets (RFC 6528) --------------------------------------------------------------------------------- */
 
 struct tcp_net { /* net->tcp_priv */
     siphash_key_t isn_key, ts_key, cookie_key;
+    struct tcp_fastopen_context fastopen;
+    struct tcp_metrics_table *metrics;
 };
 
 int tcp_net_init(struct net *net)
@@ -18,10 +22,18 @@ int tcp_net_init(struct net *net)
 
     if (!t)
         return -ENOMEM;
+    net->tsq_drain = tcp_tsq_drain;
     for (int i = 0; i < 2; i++) {
         t->isn_key.key[i] = net->ops->random(net);
         t->ts_key.key[i] = net->ops->random(net);
         t->cookie_key.key[i] = net->ops->random(net);
+        t->fastopen.key[0].key[i] = net->ops->random(net);
+    }
+    t->fastopen.num = 1;
+    t->metrics = tcp_metrics_alloc();
+    if (!t->metrics) {
+        free(t);
+        return -ENOMEM;
     }
     net->tcp_priv = t;
     return 0;
@@ -29,10 +41,16 @@ int tcp_net_init(struct net *net)
 
 void tcp_net_exit(struct net *net)
 {
-    free(net->tcp_priv);
+    struct tcp_net *t = net->tcp_priv;
+
+    if (t)
+        tcp_metrics_free(t->metrics);
+    free(t);
     net->tcp_priv = NULL;
 }
 
+struct tcp_fastopen_context *tcp_net_fastopen(struct net *net) { return &((struct tcp_net *)net->tcp_priv)->fastopen; }
+struct tcp_metrics_table *tcp_net_metrics(struct net *net) { return ((struct tcp_net *)net->tcp_priv)->metrics; }
 siphash_key_t *tcp_cookie_key(struct net *net) { return &((struct tcp_net *)net->tcp_priv)->cookie_key; }
 
 /* ISN = M + F(4-tuple, secret); M ticks every 64 ns, as Linux's (RFC 6528 3). */
@@ -472,9 +490,11 @@ void tcp_v4_mtu_reduced(struct sock *sk)
 /* Tell a socket whose slock is held of an ICMP error: a connection attempt fails with err. */
 static void tcp_v4_err_report(struct sock *sk, int err)
 {
-    switch (sk->sk_state) {
+    switch ((u8)sk->sk_state) {
     case TCP_SYN_SENT:
     case TCP_SYN_RECV:
+        if (tcp_sk(sk)->fastopen_rsk && !tcp_sk(sk)->fastopen_rsk->sk)
+            break; /* the program has it: as one that is connected */
         if (!sock_owned_by_user(sk)) {
             WRITE_ONCE(sk->sk_err, err);
             sk->sk_error_report(sk);
@@ -497,12 +517,13 @@ static int tcp_v4_err_locked(struct sock *sk, struct sk_buff *skb, u32 info, u32
 {
     const int type = icmp_hdr(skb)->type, code = icmp_hdr(skb)->code;
     struct tcp_sock *tp = tcp_sk(sk);
+    u32 snd_una = tp->fastopen_rsk ? tp->fastopen_rsk->snt_isn : tp->snd_una;
     int err;
 
     if (sk->sk_state == TCP_CLOSE)
         return 0;
     /* RFC 5927 4.1: the quoted segment must be one in flight. */
-    if (sk->sk_state != TCP_LISTEN && !between(seq, tp->snd_una, tp->snd_nxt)) {
+    if (sk->sk_state != TCP_LISTEN && !between(seq, snd_una, tp->snd_nxt)) {
         NET_INC_STATS(sock_net(sk), LINUX_MIB_OUTOFWINDOWICMPS);
         return 0;
     }
@@ -670,7 +691,10 @@ int tcp_v4_connect(struct sock *sk, const struct sockaddr *addr, socklen_t len)
         tp->write_seq = secure_tcp_seq(net, inet->inet_saddr, inet->inet_daddr, inet->inet_sport, inet->inet_dport);
     tp->tsoffset = secure_tcp_ts_off(net, inet->inet_saddr, inet->inet_daddr);
     atomic_store(&inet->inet_id, net_random_u32(net) & 0xffff);
-    err = tcp_connect(sk);
+    if (tcp_fastopen_defer_connect(sk, &err))
+        return 0;
+    if (!err)
+        err = tcp_connect(sk);
     if (err)
         goto failure;
     return 0;
@@ -725,8 +749,10 @@ static void tcp_v4_destroy_sock(struct sock *sk)
     tcp_ofo_purge(sk);
     if (inet_csk(sk)->icsk_inet.sk.__sk_common.skc_bind_bucket)
         inet_put_port(sk);
-    free(tp->fastopen_req);
-    tp->fastopen_req = NULL;
+    tcp_free_fastopen_req(tp);
+    tcp_fastopen_destroy_cipher(sk);
+    if (tp->fastopen_rsk) /* a child that its listener left behind */
+        reqsk_fastopen_remove(sk, tp->fastopen_rsk, false);
 }
 
 struct proto tcp_prot = {

@@ -48,9 +48,22 @@ void tcp_mark_skb_lost(struct sock *sk, struct sk_buff *skb)
 }
 
 /* The path MTU shrank: everything larger is lost; no congestion (RFC 1191 6.5). */
+void tcp_non_congestion_loss_retransmit(struct sock *sk)
+{
+    struct tcp_sock *tp = tcp_sk(sk);
+
+    if (inet_csk(sk)->icsk_ca_state != TCP_CA_Loss) {
+        tp->high_seq = tp->snd_nxt;
+        tp->snd_ssthresh = tcp_current_ssthresh(sk);
+        tp->prior_ssthresh = 0;
+        tp->undo_marker = 0;
+        tcp_set_ca_state(sk, TCP_CA_Loss);
+    }
+    tcp_xmit_retransmit_queue(sk);
+}
+
 void tcp_simple_retransmit(struct sock *sk)
 {
-    const struct inet_connection_sock *icsk = inet_csk(sk);
     struct tcp_sock *tp = tcp_sk(sk);
     int mss = (int)tcp_current_mss(sk);
     struct sk_buff *skb;
@@ -66,14 +79,7 @@ void tcp_simple_retransmit(struct sock *sk)
             tp->sacked_out = tp->packets_out - holes;
     }
     /* cwnd is not reduced: the losses say nothing about congestion. */
-    if (icsk->icsk_ca_state != TCP_CA_Loss) {
-        tp->high_seq = tp->snd_nxt;
-        tp->snd_ssthresh = tcp_current_ssthresh(sk);
-        tp->prior_ssthresh = 0;
-        tp->undo_marker = 0;
-        tcp_set_ca_state(sk, TCP_CA_Loss);
-    }
-    tcp_xmit_retransmit_queue(sk);
+    tcp_non_congestion_loss_retransmit(sk);
 }
 
 /* ---- entering the states --------------------------------------------------------------------------------------- */
@@ -321,7 +327,7 @@ static bool tcp_is_non_sack_preventing_reopen(struct sock *sk)
 }
 
 /* All was delivered without the retransmissions: undo. True: stay in the state (no SACK). */
-static bool tcp_try_undo_recovery(struct sock *sk)
+bool tcp_try_undo_recovery(struct sock *sk)
 {
     struct tcp_sock *tp = tcp_sk(sk);
 

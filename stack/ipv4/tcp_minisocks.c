@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Connections that have no full sock: TIME-WAIT (RFC 9293 3.6.1, RFC 6191, RFC 1337) and SYN-RECEIVED. */
 
+#include "tcp_fastopen.h"
 #include "tcp_input.h"
 
 /* ---- TIME-WAIT --------------------------------------------------------------------------------------- */
@@ -279,10 +280,10 @@ struct sock *tcp_create_openreq_child(const struct sock *sk, struct request_sock
 }
 
 /* Answer a retransmitted SYN by our SYN-ACK, at most as often as the timer would. */
-static void tcp_req_retransmitted_syn(struct sock *sk, struct sk_buff *skb, struct request_sock *req)
+static void tcp_req_retransmitted_syn(struct sock *sk, struct sk_buff *skb, struct request_sock *req, bool fastopen)
 {
     if (!tcp_oow_rate_limited(sock_net(sk), skb, LINUX_MIB_TCPACKSKIPPEDSYNRECV, &req->last_oow_ack_time) &&
-        !req->rsk_ops->rtx_syn_ack(sk, req))
+        !req->rsk_ops->rtx_syn_ack(sk, req) && !fastopen) /* the child's own timer goes on */
         mod_timer(&req->rsk_timer, net_now(sock_net(sk)) + min(req->timeout_ns << req->num_timeout, (u64)TCP_RTO_MAX));
 }
 
@@ -295,7 +296,7 @@ struct sock *tcp_check_req(struct sock *sk, struct sk_buff *skb, struct request_
     const struct tcphdr *th = tcp_hdr(skb);
     const struct tcp_skb_cb *cb = TCP_SKB_CB(skb);
     struct tcp_options_received opt = {0};
-    const u8 flg = tcp_flag_byte(th) & (TCPHDR_RST | TCPHDR_SYN | TCPHDR_ACK);
+    u8 flg = tcp_flag_byte(th) & (TCPHDR_RST | TCPHDR_SYN | TCPHDR_ACK);
     struct net *net = sock_net(sk);
     bool paws_reject = false, own_req = false;
     struct sock *child;
@@ -312,7 +313,7 @@ struct sock *tcp_check_req(struct sock *sk, struct sk_buff *skb, struct request_
         }
     }
     if (cb->seq == req->rcv_isn && flg == TCPHDR_SYN && !paws_reject) {
-        tcp_req_retransmitted_syn(sk, skb, req);
+        tcp_req_retransmitted_syn(sk, skb, req, fastopen);
         return NULL;
     }
     /* The ACK must acknowledge our SYN-ACK exactly (no data was sent). */
@@ -328,6 +329,8 @@ struct sock *tcp_check_req(struct sock *sk, struct sk_buff *skb, struct request_
     }
     if (opt.saw_tstamp && !after(cb->seq, req->rcv_nxt))
         req->ts_recent = opt.rcv_tsval;
+    if (cb->seq == req->rcv_isn) /* what is beyond the SYN is in the window */
+        flg &= (u8)~TCPHDR_SYN;
     if (flg & TCPHDR_RST)
         goto embryonic_reset;
     if (flg & TCPHDR_SYN) { /* in the window: RFC 5961 would challenge; Linux resets an embryonic one */
@@ -336,6 +339,8 @@ struct sock *tcp_check_req(struct sock *sk, struct sk_buff *skb, struct request_
     }
     if (!(flg & TCPHDR_ACK))
         return NULL;
+    if (fastopen) /* sk is the child already */
+        return sk;
     /* TCP_DEFER_ACCEPT: a bare ACK does not complete it while there is time. */
     if (req->num_timeout < READ_ONCE(inet_csk(sk)->icsk_accept_queue.rskq_defer_accept) &&
         cb->end_seq == req->rcv_isn + 1) {
@@ -358,8 +363,14 @@ listen_overflow:
         return NULL;
     }
 embryonic_reset:
-    if (!(flg & TCPHDR_RST))
+    if (!(flg & TCPHDR_RST)) {
         req->rsk_ops->send_reset(sk, skb); /* the peer must know */
+    } else if (fastopen) {
+        reqsk_fastopen_remove(sk, req, true);
+        tcp_reset(sk, skb);
+    }
+    if (fastopen)
+        return NULL;
     NET_INC_STATS(net, LINUX_MIB_EMBRYONICRSTS);
     inet_csk_reqsk_queue_drop(sk, req);
     return NULL;

@@ -195,7 +195,7 @@ int tcp_mtu_probe(struct sock *sk)
         return 0;
     if (tcp_packets_in_flight(tp) + 2 > tcp_snd_cwnd(tp))
         return tcp_packets_in_flight(tp) ? 0 : -1;
-    if (!tcp_can_coalesce_send_queue_head(sk, probe_size))
+    if (!tcp_can_coalesce_send_queue_head(sk, probe_size) || tcp_pacing_check(sk))
         return -1;
 
     nskb = sk_stream_alloc_skb(sk, (u32)probe_size);

@@ -2,6 +2,7 @@
 /* TCP options on the way out (RFC 9293 3.2, RFC 7323, RFC 2018): which ones, and their bytes in Linux's order
  * and with its padding, so that a middlebox or a fingerprinter sees what it is used to. */
 
+#include "tcp_fastopen.h"
 #include "tcp_output.h"
 
 static u32 tcp_skb_tsval(const struct sk_buff *skb) { return (u32)(skb->tstamp / NSEC_PER_MSEC); }
@@ -30,11 +31,22 @@ unsigned int tcp_syn_options(struct sock *sk, const struct sk_buff *skb, struct 
         if (!(opts->options & OPTION_TS)) /* else it takes the place of the timestamp's two NOPs */
             size += TCPOLEN_SACKPERM_ALIGNED;
     }
+    if (unlikely(tp->fastopen_req && tp->fastopen_req->cookie.len >= 0)) {
+        u32 need = tcp_fastopen_option_len(&tp->fastopen_req->cookie);
+
+        if (size + need <= MAX_TCP_OPTION_SPACE) {
+            opts->fastopen = &tp->fastopen_req->cookie;
+            size += need;
+            tp->syn_fastopen = 1;
+            tp->syn_fastopen_exp = tp->fastopen_req->cookie.exp;
+        }
+    }
     return size;
 }
 
 unsigned int tcp_synack_options(const struct sock *sk, const struct request_sock *req, u16 mss,
-                                const struct sk_buff *skb, struct tcp_out_options *opts)
+                                const struct sk_buff *skb, struct tcp_out_options *opts,
+                                const struct tcp_fastopen_cookie *foc)
 {
     unsigned int size = TCPOLEN_MSS_ALIGNED;
 
@@ -54,6 +66,10 @@ unsigned int tcp_synack_options(const struct sock *sk, const struct request_sock
         opts->options |= OPTION_SACK_ADVERTISE;
         if (!req->tstamp_ok)
             size += TCPOLEN_SACKPERM_ALIGNED;
+    }
+    if (foc && foc->len >= 0 && size + tcp_fastopen_option_len(foc) <= MAX_TCP_OPTION_SPACE) {
+        opts->fastopen = foc;
+        size += tcp_fastopen_option_len(foc);
     }
     return size;
 }
@@ -124,5 +140,7 @@ void tcp_options_write(struct tcphdr *th, struct tcp_sock *tp, const struct tcp_
     if (unlikely(options & OPTION_WSCALE))
         p = put_word(p, TCPOPT_NOP_, TCPOPT_WINDOW_, 3, opts->ws);
     if (unlikely(tp && opts->num_sack_blocks))
-        put_sack_blocks(p, tp, opts->num_sack_blocks);
+        p = put_sack_blocks(p, tp, opts->num_sack_blocks);
+    if (unlikely(opts->fastopen))
+        tcp_fastopen_option_write(p, opts->fastopen);
 }

@@ -174,7 +174,7 @@ static void tcp_build_header(struct sock *sk, struct sk_buff *skb, u32 rcv_nxt, 
 }
 
 /* Count it. skb has its TCP header. */
-static void tcp_account_sent(struct sock *sk, const struct sk_buff *skb, u32 header_size, u32 rcv_nxt)
+static void tcp_account_sent(struct sock *sk, struct sk_buff *skb, u32 header_size, u32 rcv_nxt)
 {
     const struct tcp_skb_cb *tcb = TCP_SKB_CB(skb);
     struct tcp_sock *tp = tcp_sk(sk);
@@ -189,6 +189,8 @@ static void tcp_account_sent(struct sock *sk, const struct sk_buff *skb, u32 hea
     }
     if (after(tcb->end_seq, tp->snd_nxt) || tcb->seq == tcb->end_seq)
         NET_ADD_STATS(sock_net(sk), TCP_MIB_OUTSEGS, pcount); /* retransmissions are counted apart */
+    else
+        skb->retransmitted = 1; /* a clone, so this transmission only */
     tp->segs_out += pcount;
 }
 

@@ -11,17 +11,20 @@
 /* ---- tcp_options.c ------------------------------------------------------------------------------------ */
 
 enum { OPTION_SACK_ADVERTISE = 1, OPTION_TS = 2, OPTION_WSCALE = 4 };
+struct tcp_fastopen_cookie;
 struct tcp_out_options {
     u16 options;        /* OPTION_* */
     u16 mss;            /* 0: no MSS option */
     u8 ws;              /* window scale, 0-14 */
     u8 num_sack_blocks; /* D-SACK included */
     u32 tsval, tsecr;
+    const struct tcp_fastopen_cookie *fastopen; /* NULL: not there */
 };
 /* Decide which options a segment carries; return their length, a multiple of 4. skb NULL: for the size only. */
 unsigned int tcp_syn_options(struct sock *sk, const struct sk_buff *skb, struct tcp_out_options *opts);
 unsigned int tcp_synack_options(const struct sock *sk, const struct request_sock *req, u16 mss,
-                                const struct sk_buff *skb, struct tcp_out_options *opts);
+                                const struct sk_buff *skb, struct tcp_out_options *opts,
+                                const struct tcp_fastopen_cookie *foc);
 unsigned int tcp_established_options(struct sock *sk, const struct sk_buff *skb,
                                      struct tcp_out_options *opts);
 /* Write them behind th. tp NULL: a SYN-ACK without a full socket (no SACK blocks). */
@@ -85,6 +88,10 @@ static inline bool tcp_tsq_test(const struct tcp_sock *tp, int bit)
 
 /* ---- tcp.c ------------------------------------------------------------------------------------------------------------ */
 
+/* tcp_sendmsg.c: payload in slots, or in the linear part? */
+bool tcp_can_sg(const struct sock *sk);
+/* Copy up to `copy` of the program's bytes to skb; how many. *err: why fewer. */
+u32 tcp_copy_to_skb(struct sock *sk, struct sk_buff *skb, struct iov_iter *from, u32 copy, u32 mss_now, int *err);
 /* Charge size bytes whatever the limits say: for what must be sent to make progress (FIN, first sk_buff). */
 void sk_forced_mem_schedule(struct sock *sk, int size);
 /* As sk_stream_alloc_skb; force: what is queued already is cut, or a SYN: the limits do not count. */

@@ -6,8 +6,8 @@
  * headers in front; where the MSS is larger than a slot a segment has several, and still begins one.
  * A slot belongs to one sk_buff. Devices that cannot take frags get linear sk_buffs of one segment. */
 
+#include "tcp_fastopen.h"
 #include "tcp_output.h"
-#include <fcntl.h>
 
 #define BACKLOG_FLUSH_SKBS 16 /* during a long write, look at what arrived after so many sk_buffs */
 
@@ -38,7 +38,7 @@ static u32 tcp_xmit_size_goal(struct sock *sk, u32 mss_now, bool large_allowed)
 }
 
 /* Payload in slots, or in the linear part? */
-static bool tcp_can_sg(const struct sock *sk)
+bool tcp_can_sg(const struct sock *sk)
 {
     return (sk->sk_route_caps & NETIF_F_SG) && sock_net(sk)->tx_pool;
 }
@@ -214,8 +214,7 @@ static int tcp_slot_add(struct sock *sk, struct sk_buff *skb)
 
 /* Role: copy up to `copy` bytes of the program's into skb. Returns how many; fewer than asked for with *err
  * as tcp_slot_add says. */
-static u32 tcp_copy_to_skb(struct sock *sk, struct sk_buff *skb, struct iov_iter *from, u32 copy, u32 mss_now,
-                           int *err)
+u32 tcp_copy_to_skb(struct sock *sk, struct sk_buff *skb, struct iov_iter *from, u32 copy, u32 mss_now, int *err)
 {
     u32 done = 0, room;
 
@@ -343,7 +342,8 @@ static int tcp_send_prepare(struct sock *sk, struct send_state *s)
     int err;
 
     tcp_rate_check_app_limited(sk);
-    if (!tcp_in_states(sk, TCPF_ESTABLISHED | TCPF_CLOSE_WAIT) && !tcp_sk(sk)->fastopen_rsk) {
+    if (!tcp_in_states(sk, TCPF_ESTABLISHED | TCPF_CLOSE_WAIT) &&
+        !(tcp_in_states(sk, TCPF_SYN_RECV) && tcp_sk(sk)->fastopen_rsk)) { /* passive fast open: send at once */
         err = sk_stream_wait_connect(sk, &s->timeo);
         if (err)
             return err;
@@ -360,8 +360,14 @@ ssize_t tcp_sendmsg_locked(struct sock *sk, struct sk_msghdr *msg, size_t size)
 {
     struct send_state s = {.msg = msg, .flags = (int)msg->msg_flags};
     bool zc = (s.flags & MSG_ZEROCOPY) && size && sock_flag(sk, SOCK_ZEROCOPY);
+    u32 copied_syn = 0;
     int err;
 
+    if (unlikely((s.flags & MSG_FASTOPEN) || inet_sk(sk)->defer_connect)) {
+        err = tcp_sendmsg_fastopen(sk, msg, &copied_syn, size);
+        if (err)
+            return err == -EINPROGRESS && copied_syn ? (ssize_t)copied_syn : sk_stream_error(sk, s.flags, err);
+    }
     s.timeo = sock_sndtimeo(sk, s.flags & MSG_DONTWAIT);
     err = tcp_send_prepare(sk, &s);
     while (!err && iov_iter_count(&msg->msg_iter)) {
@@ -384,10 +390,10 @@ ssize_t tcp_sendmsg_locked(struct sock *sk, struct sk_msghdr *msg, size_t size)
         tcp_push(sk, s.flags, s.mss_now, tcp_sk(sk)->nonagle, s.size_goal);
         if (unlikely(zc))
             tcp_zerocopy_complete(sk);
-        return s.copied;
+        return s.copied + copied_syn;
     }
-    if (!err)
-        return 0;
+    if (!err || copied_syn)
+        return copied_syn;
     if (tcp_sk(sk)->handed_over)
         return -SLUICE_EMOVED;
     err = sk_stream_error(sk, s.flags, err);
@@ -399,24 +405,10 @@ ssize_t tcp_sendmsg_locked(struct sock *sk, struct sk_msghdr *msg, size_t size)
     return err;
 }
 
-/* MSG_FASTOPEN without fast open: connect first (Linux does the same when it has no cookie). 0 or -errno. */
-static int tcp_sendmsg_fastopen(struct sock *sk, struct sk_msghdr *msg)
-{
-    if (!msg->msg_name || msg->msg_namelen < sizeof(sa_family_t))
-        return sk->sk_state == TCP_CLOSE ? -EINVAL : 0;
-    return inet_stream_connect(sk->sk_socket, msg->msg_name, msg->msg_namelen,
-                               msg->msg_flags & MSG_DONTWAIT ? O_NONBLOCK : 0);
-}
-
 ssize_t tcp_sendmsg(struct sock *sk, struct sk_msghdr *msg, size_t size)
 {
     ssize_t ret;
 
-    if (unlikely(msg->msg_flags & MSG_FASTOPEN)) {
-        ret = tcp_sendmsg_fastopen(sk, msg);
-        if (ret)
-            return ret;
-    }
     lock_sock(sk);
     ret = tcp_sendmsg_locked(sk, msg, size);
     release_sock(sk);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* SOL_TCP options (tcp(7)) with Linux's ranges and errors, and TCP_INFO. Other levels go to the address family. */
 
+#include "tcp_fastopen.h"
 #include "tcp_output.h"
 #include <linux/inet_diag.h>
 
@@ -14,7 +15,6 @@
 #define MAX_TCP_KEEPCNT 127
 #define MAX_TCP_SYNCNT 127
 #define TCP_FIN_TIMEOUT_MAX_S 120
-#define TFO_CLIENT_ENABLE 1
 #define TCP_CA_NAME_MAX_ 16
 
 /* ---- TCP_DEFER_ACCEPT: seconds to SYN-ACK retransmissions and back --------------------------------------- */
@@ -207,7 +207,7 @@ static int tcp_setsockopt_field(struct sock *sk, int optname, int val)
     }
 }
 
-/* Fast open is not spoken; its options keep their rules, and a connection goes the ordinary way. 1: not one. */
+/* Fast open (RFC 7413). 1: not one. */
 static int tcp_setsockopt_fastopen(struct sock *sk, int optname, int val)
 {
     struct tcp_sock *tp = tcp_sk(sk);
@@ -279,7 +279,7 @@ static int tcp_setsockopt_string(struct sock *sk, int optname, const void *optva
     int err;
 
     if (optname == TCP_FASTOPEN_KEY)
-        return len == 16 || len == 32 ? 0 : -EINVAL;
+        goto key;
     if (len < 1)
         return -EINVAL;
     if (optname == TCP_ULP)
@@ -289,6 +289,11 @@ static int tcp_setsockopt_string(struct sock *sk, int optname, const void *optva
     err = tcp_set_congestion_control(sk, name);
     if (!err)
         inet_csk(sk)->icsk_ca_setsockopt = 1;
+    release_sock(sk);
+    return err;
+key:
+    lock_sock(sk);
+    err = tcp_fastopen_set_key(sk, optval, (u32)len);
     release_sock(sk);
     return err;
 }
@@ -396,6 +401,7 @@ static void tcp_get_info_send(const struct sock *sk, struct tcp_info *info)
     info->tcpi_dsack_dups = tp->dsack_dups;
     info->tcpi_reord_seen = tp->reord_seen;
     info->tcpi_snd_wnd = tp->snd_wnd;
+    info->tcpi_fastopen_client_fail = tp->fastopen_client_fail;
     tcp_get_info_chrono(sk, info);
 }
 
@@ -453,7 +459,9 @@ static int tcp_getsockopt_struct(struct sock *sk, int optname, void *optval, soc
     char name[TCP_CA_NAME_MAX_] = {0};
     union tcp_cc_info cc;
     struct tcp_info info;
+    u8 key[2 * TCP_FASTOPEN_KEY_LENGTH];
     size_t size = 0;
+    u32 keylen;
     int attr;
 
     switch (optname) {
@@ -473,8 +481,10 @@ static int tcp_getsockopt_struct(struct sock *sk, int optname, void *optval, soc
         if (ca)
             snprintf(name, sizeof(name), "%s", ca->name);
         return put_opt(optval, len, name, sizeof(name));
-    case TCP_ULP:
     case TCP_FASTOPEN_KEY:
+        tcp_fastopen_get_key(sk, key, &keylen);
+        return put_opt(optval, len, key, keylen);
+    case TCP_ULP:
     case TCP_SAVED_SYN: /* none */
         *len = 0;
         return 0;

@@ -5,7 +5,7 @@
  * Each runs under the socket's slock. When a thread owns the socket the work is noted in tsq_flags and
  * done by tcp_release_cb(), with the reference that the timer held. */
 
-#include "tcp.h"
+#include "tcp_fastopen.h"
 
 /* Linear-backoff model of RFC 1122 4.2.3.5: how long `boundary` retransmissions take from rto_base. */
 static u64 tcp_model_timeout(struct sock *sk, unsigned int boundary, u64 rto_base)
@@ -65,7 +65,7 @@ static bool retransmits_timed_out(struct sock *sk, unsigned int boundary, u32 ti
     return (s32)(tcp_time_stamp_ts(tp) - tp->retrans_stamp - timeout_ms) >= 0;
 }
 
-static void tcp_write_err(struct sock *sk)
+void tcp_write_err(struct sock *sk)
 {
     WRITE_ONCE(sk->sk_err, sk->sk_err_soft ? sk->sk_err_soft : ETIMEDOUT);
     sk->sk_error_report(sk);
@@ -193,7 +193,7 @@ static void tcp_probe_timer(struct sock *sk)
         tcp_send_probe0(sk);
 }
 
-static void tcp_update_rto_stats(struct sock *sk)
+void tcp_update_rto_stats(struct sock *sk)
 {
     struct tcp_sock *tp = tcp_sk(sk);
 
@@ -211,6 +211,10 @@ void tcp_retransmit_timer(struct sock *sk)
     struct net *net = sock_net(sk);
     struct sk_buff *skb;
 
+    if (tp->fastopen_rsk) { /* nothing but the SYN-ACK is sent again until it is acknowledged */
+        tcp_fastopen_synack_timer(sk, tp->fastopen_rsk);
+        return;
+    }
     if (!tp->packets_out)
         return;
     skb = tcp_rtx_queue_head(sk);

@@ -45,7 +45,7 @@ static void flow_init(struct fq_flow *f, const void *key, s32 credit)
 static int fq_init(struct Qdisc *q)
 {
     struct fq_priv *p = calloc(1, sizeof(*p));
-    u32 frame = q->dev->mtu + q->dev->hard_header_len;
+    u32 frame = READ_ONCE(q->dev->mtu) + q->dev->hard_header_len;
 
     if (!p)
         return -ENOMEM;

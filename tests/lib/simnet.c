@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "simnet.h"
+#include "simprog.h"
 #include "../../stack/core/neighbour.h"
 #include "../../stack/core/rcu.h"
 
@@ -26,6 +26,8 @@ static struct waiter *sim_waiter(struct net *net)
 {
     struct sim *sim = net->priv;
 
+    if (sim->running)
+        return sim_program_waiter(sim, net);
     for (int i = 0; i < sim->nr_nets; i++)
         if (sim->nets[i] == net)
             return &sim->waiters[i];
@@ -37,6 +39,8 @@ static int sim_wait(struct net *net, struct waiter *w, u64 deadline_ns)
 {
     struct sim *sim = net->priv;
 
+    if (sim->running)
+        return sim_program_park(sim, w, deadline_ns);
     while (!atomic_load(&w->woken) && sim->now < deadline_ns) {
         if (sim_next(sim) > deadline_ns) {
             sim_run_until(sim, deadline_ns);
@@ -226,6 +230,7 @@ void sim_destroy(struct sim *sim)
         sim->events = e->next;
         free(e);
     }
+    sim_programs_free(sim);
     for (int i = 0; i < sim->nr_links; i++)
         memlink_destroy(sim->links[i]);
     for (int i = 0; i < sim->nr_nets; i++) {

@@ -42,6 +42,7 @@ struct sim {
     u64 event_seq, steps;
     int log_level;            /* lines up to this level go to stderr; -1 (default): none, or SIM_LOG=0..3 */
     char last_log[512];       /* the last line of any level */
+    struct sim_program *programs, *running; /* simprog.h */
 };
 
 struct sim *sim_create(u64 seed);

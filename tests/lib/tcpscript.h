@@ -109,6 +109,8 @@ struct socket *sys_accept_ok(struct socket *l); /* must succeed */
 ssize_t sys_write(struct socket *s, size_t len);
 ssize_t sys_write_wait(struct socket *s, size_t len);
 ssize_t sys_send(struct socket *s, size_t len, int flags);
+/* sendto() the peer (MSG_FASTOPEN). flags without MSG_DONTWAIT: it may block. */
+ssize_t sys_sendto(struct socket *s, u16 peer_port, size_t len, int flags);
 /* Read up to len bytes and check them against the pattern (unless MSG_OOB). */
 ssize_t sys_read(struct socket *s, size_t len);
 ssize_t sys_read_wait(struct socket *s, size_t len);

@@ -104,6 +104,20 @@ int seg_opt_build(const struct flow *f, const char *text, u8 *out)
                 if (n > 1)
                     text += used;
             }
+        } else if (!strncmp(text, "tfo cookiereq", 13)) {
+            used = 13;
+            *p++ = 34;
+            *p++ = 2;
+        } else if (!strncmp(text, "tfo cookie ", 11)) {
+            u8 *start = p;
+            text += 11;
+            p += 2;
+            for (used = 0; isxdigit((unsigned char)text[used]) && isxdigit((unsigned char)text[used + 1]); used += 2) {
+                sscanf(text + used, "%2x", &a);
+                *p++ = (u8)a;
+            }
+            start[0] = 34;
+            start[1] = (u8)(p - start);
         } else if (sscanf(text, "raw %n", &used), !strncmp(text, "raw ", 4)) {
             text += 4;
             for (used = 0; isxdigit((unsigned char)text[used]) && isxdigit((unsigned char)text[used + 1]); used += 2) {
@@ -185,6 +199,12 @@ void seg_opt_text(const struct flow *f, const struct wire *w, char *out, size_t 
             ADD("sack %u ", (olen - 2) / 8);
             for (u32 k = 2; k + 8 <= olen; k += 8)
                 ADD("{%u:%u}", get32(o + k) - base, get32(o + k + 4) - base);
+        } else if (o[0] == 34 && olen == 2) {
+            ADD("tfo cookiereq");
+        } else if (o[0] == 34) {
+            ADD("tfo cookie ");
+            for (u32 k = 2; k < olen; k++)
+                ADD("%02x", o[k]);
         } else
             ADD("opt-%u:%u", o[0], olen);
         i += olen;

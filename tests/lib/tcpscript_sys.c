@@ -140,12 +140,12 @@ struct socket *sys_accept_ok(struct socket *l)
     return s;
 }
 
-static ssize_t do_send(struct socket *s, size_t len, int flags)
+static ssize_t do_sendto(struct socket *s, struct sockaddr_in *to, size_t len, int flags)
 {
     struct open_socket *o = stream(s);
     u8 *buf = malloc(len + 1);
     struct iovec iov = { .iov_base = buf, .iov_len = len };
-    struct sk_msghdr msg = { .msg_flags = (unsigned)flags };
+    struct sk_msghdr msg = { .msg_flags = (unsigned)flags, .msg_name = to, .msg_namelen = to ? sizeof(*to) : 0 };
     ssize_t n;
 
     for (size_t i = 0; i < len; i++)
@@ -158,6 +158,19 @@ static ssize_t do_send(struct socket *s, size_t len, int flags)
     if (n > 0)
         slot(s)->written += (u64)n;
     return n;
+}
+
+static ssize_t do_send(struct socket *s, size_t len, int flags) { return do_sendto(s, NULL, len, flags); }
+
+ssize_t sys_sendto(struct socket *s, u16 port, size_t len, int flags)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htobe32(SCRIPT_PEER), .sin_port = htobe16(port) };
+
+    if (s->sk->sk_num) {
+        script_place_isn(s->sk->sk_num, port);
+        script_flow(port, s->sk->sk_num);
+    }
+    return do_sendto(s, &a, len, flags);
 }
 
 ssize_t sys_write(struct socket *s, size_t len) { return do_send(s, len, MSG_DONTWAIT); }

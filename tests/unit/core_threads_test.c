@@ -4,7 +4,7 @@
 
 #include "../../stack/core/rcu.h"
 #include "../../stack/core/sch_generic.h"
-#include <criterion/criterion.h>
+#include "../lib/tinytest.h"
 #include <pthread.h>
 
 static _Atomic u64 clock_now = 1;
