@@ -50,13 +50,14 @@ SANFLAGS := $(SANFLAGS_$(SAN)) -Wno-maybe-uninitialized
 endif
 ifeq ($(COVERAGE),1)
 B := build-coverage
-SANFLAGS += --coverage
+SANFLAGS += --coverage -fprofile-update=atomic
+CFLAGS := -O1 -g
 endif
 
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 ALL_CFLAGS := -std=gnu11 -Wall -Wextra $(WERROR) -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -fPIC -fvisibility=hidden -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -DSLUICE_MULTIARCH='"$(MULTIARCH)"' \
-	-I$(B) $(SANFLAGS) $(CFLAGS) -fno-optimize-sibling-calls
+	-I$(B) $(SANFLAGS) $(CFLAGS)
 LIBS := -lxdp -lbpf -lurcu-bp -lurcu-cds -lurcu-common -lmnl -lpthread
 
 # ---- what is built ---------------------------------------------------------------------------------------
@@ -66,6 +67,8 @@ STACK_O := $(call obj,$(wildcard stack/core/*.c stack/sched/*.c stack/ipv4/*.c))
 NETDEV_O := $(call obj,$(filter-out %.bpf.c,$(wildcard netdev/*.c)))
 PROGRAMS_C := shim/launcher.c shim/sluicectl.c shim/doctor.c
 SHIM_O := $(call obj,$(filter-out $(PROGRAMS_C),$(wildcard shim/*.c)))
+# A call of the program's is the outermost function of what --trace prints, so it must not jump out of its frame.
+$(SHIM_O): ALL_CFLAGS += -fno-optimize-sibling-calls
 # The two programs and what they share with the library: the option list.
 LAUNCHER_O := $(call obj,$(wildcard shim/launcher.c shim/config.c))
 CTL_O := $(call obj,$(wildcard shim/sluicectl.c shim/doctor.c shim/firewall.c))
@@ -142,10 +145,11 @@ $(B)/tests/%_test: $(B)/tests/%_test.o $(B)/libtest.a $(B)/libnetdev.a $(B)/libs
 	    $(TEST_LIB) $(LIBS) -lm
 
 $(B)/tests/unit/config_test: $(call obj,$(wildcard shim/config.c))
+$(B)/tests/unit/filter_test: $(call obj,$(wildcard shim/filter.c))
 
 # The simulator's parts, and its tool for the targets below.
 SIM_O := $(call obj,tests/sim/scenario.c tests/sim/scenario_run.c tests/sim/wire.c tests/sim/bulk.c tests/sim/theory.c)
-$(B)/tests/sim/scenario_test $(B)/tests/sim/theory_test: $(SIM_O)
+$(B)/tests/sim/scenario_test $(B)/tests/sim/found_test $(B)/tests/sim/theory_test: $(SIM_O)
 
 $(B)/tests/sim/simtool: $(B)/tests/sim/simtool.o $(SIM_O) $(B)/libtest.a $(B)/libnetdev.a $(B)/libstack.a
 	$(say) LINK $@
@@ -166,10 +170,13 @@ test-unit: $(TESTS) ## the tests that need neither root nor a network
 
 test: deps ## everything that CI runs (root): unit tests, segment scripts, structure checks, real programs
 	$(Q)$(MAKE) --no-print-directory test-build
+	$(Q)[ -n "$(SAN)" ] || $(MAKE) --no-print-directory fuzz-build
+	$(Q)[ -n "$(SAN)" ] || $(MAKE) --no-print-directory SAN=thread threads-build
 	$(Q)BUILD=$(B) SAN=$(SAN) tests/run.sh $(ONLY)
 
-.PHONY: test-build
+.PHONY: test-build threads-build
 test-build: all $(TESTS) $(BENCH)
+threads-build: $(TESTS)
 
 demo: deps ## a file down and a file up with an unmodified curl over AF_XDP (root)
 	$(Q)$(MAKE) --no-print-directory all
@@ -190,11 +197,10 @@ $(B)/bench/%: $(B)/bench/%.o
 	$(say) LINK $@
 	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $< -lpthread
 
-coverage: deps ## line coverage of the tests that need no root, into build-coverage/
+coverage: deps ## line coverage of stack/ by the tests that need no root, per file and in total
+	$(Q)[ ! -d build-coverage ] || find build-coverage -name '*.gcda' -delete
 	$(Q)$(MAKE) --no-print-directory COVERAGE=1 test-unit
-	$(Q)cd build-coverage && find stack netdev shim -name '*.gcda' 2>/dev/null | while read -r f; do \
-	    gcov -n -o "$$(dirname "$$f")" "$$f" 2>/dev/null | grep -A1 "^File '\(stack\|netdev\|shim\)/.*\.c'"; \
-	done | awk '/^File/ { f = $$2 } /^Lines/ { sub(/.*:/, "", $$2); printf "%8s  %s\n", $$2, f; }' | sort -k2
+	$(Q)tests/coverage.py build-coverage stack/
 
 # ---- fuzzing: clang's libFuzzer over the stack, with its own objects in build-fuzz ----------------------------
 
@@ -224,7 +230,7 @@ fuzz: deps ## libFuzzer with ASan and UBSan over what comes from the wire: SECON
 
 # ---- packages --------------------------------------------------------------------------------------------
 
-PACKAGES := gcc libc6-dev make clang llvm pkg-config libxdp-dev libbpf-dev bpftool liburcu-dev libunwind-dev libdw-dev libdw1 libmnl-dev \
+PACKAGES := gcc libc6-dev make clang libclang-rt-14-dev llvm pkg-config libxdp-dev libbpf-dev bpftool liburcu-dev libunwind-dev libdw-dev libdw1 libmnl-dev \
 	libcriterion-dev iproute2 iputils-ping ethtool nftables nginx-light curl wget python3 git openssl ca-certificates \
 	netcat-openbsd iperf3 redis-server redis-tools tshark procps util-linux coreutils binutils sudo
 PACKAGES_VM := $(PACKAGES) qemu-system-x86 busybox-static xz-utils

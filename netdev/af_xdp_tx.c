@@ -369,7 +369,7 @@ netdev_tx_t af_xdp_start_xmit(struct sk_buff *skb, struct net_device *dev)
     if (skb->len < ETH_HLEN || skb_headlen(skb) < ETH_HLEN)
         return tx_drop(adev, skb, SKB_DROP_REASON_DEV_HDR);
     if (!skb_is_gso(skb))
-        return tx_ring(adev, skb, 0);
+        return WALK(tx_ring(adev, skb, 0));
     segs = skb_shinfo(skb)->gso_segs;
     if (!segs)
         return tx_drop(adev, skb, SKB_DROP_REASON_DEV_HDR);
@@ -381,7 +381,7 @@ netdev_tx_t af_xdp_start_xmit(struct sk_buff *skb, struct net_device *dev)
         if (err == -EAGAIN)
             return tx_busy(adev, 1, true);
     }
-    return tx_ring(adev, skb, segs);
+    return WALK(tx_ring(adev, skb, segs));
 }
 
 void af_xdp_xmit_flush(struct net_device *dev)

@@ -12,6 +12,7 @@
 #include "config.h"
 #include "exit.h"
 #include "file.h"
+#include "filter.h"
 #include "firewall.h"
 #include "fork.h"
 #include "stats.h"
@@ -537,7 +538,7 @@ static int start(void)
                  "(CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF; run it as root)");
         return -EPERM;
     }
-    if (sluice_config.firewall == CFG_FIREWALL_REFUSE && host_has_filter_rules(rt.why, sizeof(rt.why)))
+    if (sluice_config.firewall == CFG_FIREWALL_REFUSE && !sluice_config.filter[0] && host_has_filter_rules(rt.why, sizeof(rt.why)))
         return -EPERM;
     inet_init();
     net = net_alloc(&live_net_ops, NULL);
@@ -547,6 +548,9 @@ static int start(void)
     }
     read_sysctls(&net->ipv4);
     net_tick(net);
+    r = sluice_config.filter[0] ? filter_load(net, sluice_config.filter, rt.why, sizeof(rt.why)) : 0;
+    if (r)
+        goto err_net;
     r = rtnl_init(net);
     if (r) {
         snprintf(rt.why, sizeof(rt.why), "routes cannot be read from the kernel over rtnetlink: %s", strerror(-r));

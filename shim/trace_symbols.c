@@ -20,10 +20,10 @@
 
 #define UNW_FUNCTIONS(F)                                                                                               \
     F(backtrace, unw_backtrace) F(getcontext, unw_tdep_getcontext) F(init_local, unw_init_local)                      \
-    F(set_reg, unw_set_reg) F(get_proc_name, unw_get_proc_name)
+    F(set_reg, unw_set_reg) F(get_proc_name, unw_get_proc_name) F(get_proc_info, unw_get_proc_info)
 #define DW_FUNCTIONS(F)                                                                                                \
     F(dwfl_begin) F(dwfl_end) F(dwfl_report_begin) F(dwfl_report_elf) F(dwfl_report_end) F(dwfl_addrmodule)           \
-    F(dwfl_module_addrdie) F(dwfl_module_addrname) F(dwfl_module_getsrc) F(dwfl_module_getdwarf) F(dwfl_lineinfo)     \
+    F(dwfl_module_addrdie) F(dwfl_module_addrinfo) F(dwfl_module_getsrc) F(dwfl_module_getdwarf) F(dwfl_lineinfo)     \
     F(dwfl_build_id_find_elf) F(dwfl_build_id_find_debuginfo) F(dwarf_getscopes) F(dwarf_getscopes_die)               \
     F(dwarf_dieoffset) F(dwarf_offdie) F(dwarf_diename) F(dwarf_tag) F(dwarf_attr) F(dwarf_attr_integrate)            \
     F(dwarf_formudata) F(dwarf_formstring) F(dwarf_getsrcfiles) F(dwarf_filesrc)
@@ -142,12 +142,16 @@ static void name_by_unwind(void *ip, struct trace_frame *f)
 {
     unw_context_t uc;
     unw_cursor_t cursor;
+    unw_proc_info_t info;
     unw_word_t off;
 
     unw.getcontext(&uc);
     if (unw.init_local(&cursor, &uc) || unw.set_reg(&cursor, UNW_REG_IP, (unw_word_t)ip) ||
-        unw.get_proc_name(&cursor, f->func, sizeof(f->func), &off))
-        snprintf(f->func, sizeof(f->func), "%p", ip);
+        unw.get_proc_name(&cursor, f->func, sizeof(f->func), &off) || unw.get_proc_info(&cursor, &info) ||
+        (unw_word_t)ip - off != info.start_ip) /* a stripped library: the name is another function's */
+        trace_address_name(ip, f->func, sizeof(f->func));
+    if (strstr(f->func, ".so"))
+        return;
     f->func[strcspn(f->func, ".")] = 0; /* tcp_ack.part.0 */
 }
 
@@ -259,13 +263,15 @@ int trace_symbolize(void *ip, struct trace_frame *frames, int max)
     Dwarf_Addr pc = (Dwarf_Addr)ip - 1; /* in the call, not behind it */
     Dwfl_Module *mod = dwfl ? dw.dwfl_addrmodule(dwfl, pc) : NULL;
     const char *name;
+    GElf_Off off;
+    GElf_Sym sym;
     int n = mod ? by_dwarf(mod, pc, frames, max) : 0;
 
     if (n)
         return n;
     frames[0] = (struct trace_frame){0};
-    name = mod ? dw.dwfl_module_addrname(mod, pc) : NULL;
-    if (name)
+    name = mod ? dw.dwfl_module_addrinfo(mod, pc, &off, &sym, NULL, NULL, NULL) : NULL;
+    if (name && off < sym.st_size) /* else it is the nearest one before */
         snprintf(frames[0].func, sizeof(frames[0].func), "%.*s", (int)strcspn(name, "."), name);
     else
         name_by_unwind((void *)pc, &frames[0]);

@@ -20,6 +20,8 @@ trap cleanup EXIT
 trap '[ -z "$current" ] || { kill "$current" 2>/dev/null; wait "$current"; }; echo "Interrupted."; exit 130' INT TERM
 slow=1
 [ -n "$SAN" ] && slow=4
+programs=(tests/unit/*_test.c tests/tcp/*_test.c tests/sim/*_test.c)
+[ "$SAN" != thread ] || programs=(tests/unit/*_threads_test.c) # see tests/lib/tinytest.h
 
 # count NAME TAPFILE STATUS   Add up one program's lines; STATUS is its exit status.
 count() {
@@ -71,7 +73,7 @@ for t in tests/check/*.sh; do
     count "$t" "$out/tap" $rc
 done
 
-for src in tests/unit/*_test.c tests/tcp/*_test.c tests/sim/*_test.c; do
+for src in "${programs[@]}"; do
     [ -e "$src" ] && selected "$src" || continue
     t=$BUILD/${src%.c} start=$(date +%s%N)
     printf '# %-44s ' "$src"
@@ -88,6 +90,29 @@ for src in tests/unit/*_test.c tests/tcp/*_test.c tests/sim/*_test.c; do
     echo "$last  ($((($(date +%s%N) - start) / 1000000)) ms)"
     [ "$failed" -eq $before ] || tail -n 60 "$out/text"
 done
+
+# make test alone (it builds them): the threaded tests under ThreadSanitizer, and 30 s of each fuzz target.
+if [ -n "$app" ] && [ -z "$SAN" ]; then
+    for src in tests/unit/*_threads_test.c; do
+        t=build-thread/${src%.c}
+        selected "$t" || continue
+        printf '# %-44s ' "$t"
+        : >"$out/tap"
+        bounded 180 "$t" --tap="$out/tap" --timeout=120 >"$out/text" 2>&1
+        rc=$? before=$failed
+        count "$t" "$out/tap" $rc
+        echo "$last"
+        [ "$failed" -eq $before ] || grep -A40 -m1 'WARNING: ThreadSanitizer\|failed:' "$out/text"
+    done
+    if selected tests/fuzz; then
+        echo "# tests/fuzz"
+        : >"$out/tap"
+        bounded 240 tests/fuzz/run.sh "${FUZZ_SECONDS:-30}" > >(trap "" INT TERM; exec tee "$out/tap") 2>&1
+        rc=$?
+        sleep 0.05
+        count tests/fuzz "$out/tap" $rc
+    fi
+fi
 
 if [ -n "$app" ]; then
     for t in tests/app/*.sh; do

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Transmit: from IP and ARP through the queueing discipline to the driver. */
 
+#include "errqueue.h"
 #include "rcu.h"
 #include "sch_generic.h"
 #include <net/if.h>
@@ -59,6 +60,7 @@ static struct sk_buff *validate_xmit_skb(struct sk_buff *skb, struct net_device 
 
     if (!needs_software_gso(skb, dev))
         return validate_one(skb, dev);
+    skb_tx_timestamp(skb); /* its segments have no mark: the driver is next */
     segs = skb_gso_segment(skb);
     if (!segs) {
         atomic_fetch_add_explicit(&dev->stats.tx_dropped, 1, memory_order_relaxed);
@@ -104,6 +106,7 @@ struct sk_buff *dev_hard_start_xmit(struct sk_buff *first, struct net_device *de
     while (skb) {
         next = skb->next;
         skb->next = NULL;
+        skb_tx_timestamp(skb);
         rc = dev->ops->ndo_start_xmit(skb, dev);
         if (rc != NETDEV_TX_OK) {
             skb->next = next;
@@ -228,6 +231,7 @@ int dev_queue_xmit(struct sk_buff *skb)
 
     skb_reset_mac_header(skb);
     skb->next = NULL;
+    skb_tstamp_sched(skb);
     rcu_read_lock();
     q = rcu_dereference(dev->qdisc);
     if (unlikely(!(READ_ONCE(dev->flags) & IFF_UP))) {

@@ -48,9 +48,10 @@ u32 dst_mtu(const struct dst_entry *d);
 static inline int dst_output(struct net *net, struct sock *sk, struct sk_buff *skb);
 
 #include "skbuff.h"
+#include "trace.h"
 static inline int dst_output(struct net *net, struct sock *sk, struct sk_buff *skb)
 {
-    return skb->dst->output(net, sk, skb);
+    return WALK(skb->dst->output(net, sk, skb));
 }
 static inline int dst_input(struct sk_buff *skb) { return skb->dst->input(skb); }
 static inline void skb_dst_set(struct sk_buff *skb, struct dst_entry *d) { skb->dst = d; }

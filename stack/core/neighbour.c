@@ -257,7 +257,7 @@ struct neighbour *__neigh_create(struct net *net, __be32 key, struct net_device 
     n->output = neigh_resolve_output;
     neigh_construct(n);
     /* Long ago: an entry is not reachable because it was just made. */
-    n->confirmed = net_now(net) > 2 * n->reachable_time ? net_now(net) - 2 * n->reachable_time : 0;
+    WRITE_ONCE(n->confirmed, net_now(net) > 2 * n->reachable_time ? net_now(net) - 2 * n->reachable_time : 0);
     dev_hold(dev);
     node = cds_lfht_add_unique(t->ht, neigh_hash(dev, key), neigh_match, &k, &n->node);
     if (node != &n->node) { /* another thread was faster */
@@ -327,7 +327,7 @@ static bool hh_push(struct neighbour *n, struct sk_buff *skb)
     return true;
 }
 
-static int neigh_hh_output(struct neighbour *n, struct sk_buff *skb)
+static inline int neigh_hh_output(struct neighbour *n, struct sk_buff *skb)
 {
     if (unlikely(!hh_push(n, skb))) {
         kfree_skb_reason(skb, SKB_DROP_REASON_NOMEM);
@@ -336,7 +336,7 @@ static int neigh_hh_output(struct neighbour *n, struct sk_buff *skb)
     if (unlikely(skb->protocol != htobe16(ETH_P_IP)))
         memcpy(skb->data + 2 * ETH_ALEN, &skb->protocol, 2);
     skb->dev = n->dev;
-    return dev_queue_xmit(skb);
+    return WALK(dev_queue_xmit(skb));
 }
 
 static void hh_init(struct neighbour *n)
@@ -408,9 +408,9 @@ static u64 neigh_age(struct neighbour *n, u64 now)
 {
     switch (atomic_load(&n->nud_state)) {
     case NUD_REACHABLE:
-        if (now < n->confirmed + n->reachable_time)
-            return n->confirmed + n->reachable_time;
-        n->updated = now;
+        if (now < READ_ONCE(n->confirmed) + n->reachable_time)
+            return READ_ONCE(n->confirmed) + n->reachable_time;
+        WRITE_ONCE(n->updated, now);
         if (now < n->used + delay_probe_time(n)) {
             neigh_set_state(n, NUD_DELAY);
             return now + delay_probe_time(n);
@@ -418,10 +418,10 @@ static u64 neigh_age(struct neighbour *n, u64 now)
         neigh_set_state(n, NUD_STALE);
         return 0;
     case NUD_DELAY:
-        n->updated = now;
-        if (now < n->confirmed + delay_probe_time(n)) {
+        WRITE_ONCE(n->updated, now);
+        if (now < READ_ONCE(n->confirmed) + delay_probe_time(n)) {
             neigh_set_state(n, NUD_REACHABLE);
-            return n->confirmed + n->reachable_time;
+            return READ_ONCE(n->confirmed) + n->reachable_time;
         }
         n->probes = 0;
         neigh_set_state(n, NUD_PROBE);
@@ -445,7 +445,7 @@ static void neigh_timer_handler(struct timer_list *t)
         goto out;
     next = neigh_age(n, now);
     if ((n->nud_state & (NUD_INCOMPLETE | NUD_PROBE)) && n->probes >= max_probes(n)) {
-        n->updated = now;
+        WRITE_ONCE(n->updated, now);
         neigh_set_state(n, NUD_FAILED);
         take_queue(n, &failed);
         goto out;
@@ -511,14 +511,14 @@ static bool neigh_event_send(struct neighbour *n, struct sk_buff *skb, int *rc)
         __skb_queue_tail(&drop, skb);
         *rc = -ENETUNREACH;
     } else if (n->nud_state & NUD_STALE) {
-        n->updated = now;
+        WRITE_ONCE(n->updated, now);
         neigh_set_state(n, NUD_DELAY);
         neigh_add_timer(n, now + delay_probe_time(n));
         go = true;
     } else {
         if (!(n->nud_state & NUD_INCOMPLETE)) { /* NONE or FAILED: ask at once, by broadcast */
             n->probes = (u32)n->net->ipv4.sysctl_neigh_ucast_solicit;
-            n->updated = now;
+            WRITE_ONCE(n->updated, now);
             neigh_set_state(n, NUD_INCOMPLETE);
             neigh_add_timer(n, now + retrans_time(n));
             ask = true;
@@ -537,7 +537,7 @@ static int neigh_connected_output(struct neighbour *n, struct sk_buff *skb)
 {
     if (unlikely(!READ_ONCE(n->hh.len)))
         hh_init(n);
-    return neigh_hh_output(n, skb);
+    return WALK(neigh_hh_output(n, skb));
 }
 
 static int neigh_resolve_output(struct neighbour *n, struct sk_buff *skb)
@@ -546,7 +546,7 @@ static int neigh_resolve_output(struct neighbour *n, struct sk_buff *skb)
 
     if (!neigh_event_send(n, skb, &rc))
         return rc;
-    return neigh_connected_output(n, skb);
+    return WALK(neigh_connected_output(n, skb));
 }
 
 int neigh_output(struct neighbour *n, struct sk_buff *skb, bool skip_cache)
@@ -556,8 +556,8 @@ int neigh_output(struct neighbour *n, struct sk_buff *skb, bool skip_cache)
         neigh_confirm(n);
     }
     if (likely((n->nud_state & NUD_CONNECTED) && READ_ONCE(n->hh.len) && !skip_cache))
-        return neigh_hh_output(n, skb);
-    return READ_ONCE(n->output)(n, skb);
+        return WALK(neigh_hh_output(n, skb));
+    return WALK(READ_ONCE(n->output)(n, skb));
 }
 
 /* ---- news ----------------------------------------------------------------------------------------------------------------- */
@@ -616,9 +616,9 @@ int neigh_update(struct neighbour *n, const u8 *lladdr, u8 new_state, bool overr
             take_queue(n, &failed);
         goto out;
     }
-    n->updated = now;
+    WRITE_ONCE(n->updated, now);
     if (new_state & NUD_CONNECTED)
-        n->confirmed = now;
+        WRITE_ONCE(n->confirmed, now);
     if (new_state != old) {
         neigh_del_timer(n);
         n->probes = new_state & NUD_PROBE ? 0 : n->probes;
@@ -630,7 +630,7 @@ int neigh_update(struct neighbour *n, const u8 *lladdr, u8 new_state, bool overr
         if (n->hh.len)
             hh_write(n);
         if (!(new_state & NUD_CONNECTED))
-            n->confirmed = now > 2 * n->reachable_time ? now - 2 * n->reachable_time : 0;
+            WRITE_ONCE(n->confirmed, now > 2 * n->reachable_time ? now - 2 * n->reachable_time : 0);
     }
     neigh_set_state(n, new_state);
     if (!(old & NUD_VALID))

@@ -175,6 +175,7 @@ void netns_ipv4_defaults(struct netns_ipv4 *s)
         .sysctl_tcp_slow_start_after_idle = 1,
         .sysctl_tcp_no_metrics_save = 0,
         .sysctl_tcp_no_ssthresh_metrics_save = 1,
+        .sysctl_tcp_hystart = 1,
         .sysctl_tcp_autocorking = 1,
         .sysctl_tcp_early_retrans = 3,
         .sysctl_tcp_recovery = 1,

@@ -92,6 +92,7 @@ struct netns_ipv4 {
     int sysctl_tcp_early_retrans, sysctl_tcp_recovery, sysctl_tcp_thin_linear_timeouts, sysctl_tcp_frto;
     int sysctl_tcp_reordering, sysctl_tcp_max_reordering, sysctl_tcp_retrans_collapse;
     int sysctl_tcp_min_tso_segs, sysctl_tcp_tso_win_divisor, sysctl_tcp_tso_rtt_log;
+    int sysctl_tcp_hystart; /* CUBIC's: 0 none, 1 HyStart as Linux, 2 HyStart++ (RFC 9406) */
     int sysctl_tcp_pacing_ss_ratio, sysctl_tcp_pacing_ca_ratio;
     int sysctl_tcp_notsent_lowat, sysctl_tcp_workaround_signed_windows;
     int sysctl_tcp_comp_sack_delay_ns, sysctl_tcp_comp_sack_nr;

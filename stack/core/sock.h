@@ -200,6 +200,7 @@ struct proto { /* the transport protocol's operations: tcp_prot */
     void (*release_cb)(struct sock *sk); /* release_sock: deferred timers, TSQ; slock held */
     /* May more be queued (TCP_NOTSENT_LOWAT)? wake: asked for EPOLLOUT. NULL: yes. */
     bool (*stream_memory_free)(const struct sock *sk, int wake);
+    u32 (*tskey)(const struct sock *sk); /* SOF_TIMESTAMPING_OPT_ID: where ids begin; NULL: 0 */
     void (*keepalive)(struct sock *sk, int val);   /* SO_KEEPALIVE changed: arm or stop the timer; may be NULL */
     int (*set_rcvlowat)(struct sock *sk, int val); /* SO_RCVLOWAT; NULL: sk_rcvlowat alone */
     int (*hash)(struct sock *sk);

@@ -123,7 +123,7 @@ static int set_timestamping(struct sock *sk, int val)
     if ((val & SOF_TIMESTAMPING_OPT_ID) && !(sk->sk_tsflags & SOF_TIMESTAMPING_OPT_ID)) {
         if (sk->sk_type == SOCK_STREAM && (TCPF(sk->sk_state) & (TCPF_CLOSE | TCPF_LISTEN)))
             return -EINVAL;
-        sk->sk_tskey = 0;
+        sk->sk_tskey = sk->sk_prot->tskey ? sk->sk_prot->tskey(sk) : 0;
     }
     sk->sk_tsflags = (u32)val;
     return 0;
@@ -281,7 +281,7 @@ static int set_locked(struct socket *sock, int optname, const void *optval, sock
         sk->sk_ll_usec = (u32)val;
         return 0;
     case OPT_PREFER_BUSY_POLL:
-        return on == val ? 0 : -EINVAL;
+        return 0; /* any value is a truth value; our pollers always are busy */
     case OPT_BUSY_POLL_BUDGET:
         return val < 0 || val > UINT16_MAX ? -EINVAL : 0;
     case SO_MAX_PACING_RATE:

@@ -2,6 +2,7 @@
 /* struct socket: the program's side (Linux: net/socket.c). */
 
 #include "socket.h"
+#include "trace.h"
 
 #define NPROTO 46 /* one past AF_MCTP */
 
@@ -83,7 +84,7 @@ ssize_t sock_sendmsg(struct socket *sock, struct sk_msghdr *msg)
             return err;
     }
     net_tick(sock->net);
-    return sock->ops->sendmsg(sock, msg, iov_iter_count(&msg->msg_iter));
+    return WALK(sock->ops->sendmsg(sock, msg, iov_iter_count(&msg->msg_iter)));
 }
 
 ssize_t sock_recvmsg(struct socket *sock, struct sk_msghdr *msg, int flags)

@@ -4,6 +4,7 @@
  * connect(2), bind(2)). */
 
 #include "../core/rcu.h"
+#include "../core/trace.h"
 #include "tcp_fastopen.h"
 #include <fcntl.h>
 #include <pthread.h>
@@ -446,7 +447,7 @@ ssize_t inet_sendmsg(struct socket *sock, struct sk_msghdr *msg, size_t size)
     struct sock *sk = sock->sk;
     int err = inet_send_prepare(sk);
 
-    return err ? err : sk->sk_prot->sendmsg(sk, msg, size);
+    return err ? err : WALK(sk->sk_prot->sendmsg(sk, msg, size));
 }
 
 ssize_t inet_recvmsg(struct socket *sock, struct sk_msghdr *msg, size_t size, int flags)

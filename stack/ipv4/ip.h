@@ -5,6 +5,8 @@
 
 #include "../core/sock.h"
 #include "route.h"
+#include "../core/spinlock.h"
+#include "../core/trace.h"
 #include <linux/ip.h>
 #include <netinet/in.h>
 
@@ -93,6 +95,11 @@ void inet_net_exit(struct net *net);
 
 enum nf_inet_hooks_ { NF_LOCAL_IN = 0, NF_LOCAL_OUT, NF_POST_ROUTING, NF_HOOK_MAX };
 enum { NF_VERDICT_DROP = 0, NF_VERDICT_ACCEPT = 1, NF_VERDICT_REJECT = 2 };
+struct nf_table {
+    spinlock_t lock; /* writers of rules and count; nothing nests in it */
+    struct cds_list_head rules[NF_HOOK_MAX]; /* nf_entry.node; RCU: written under lock, read anywhere */
+    _Atomic u32 count[NF_HOOK_MAX];          /* 0: the hook costs one load */
+};
 struct nf_rule { /* 0 in a field: any */
     enum nf_inet_hooks_ hook;
     __be32 saddr, smask, daddr, dmask;
@@ -106,9 +113,18 @@ void nf_exit(struct net *net);
 /* Append a rule; first match wins, no match accepts. 0 or -ENOMEM. */
 int nf_add_rule(struct net *net, const struct nf_rule *rule);
 void nf_flush(struct net *net);
+/* Copy the hook's rule number n with its counter. False: there are not so many. */
+bool nf_get_rule(struct net *net, enum nf_inet_hooks_ hook, unsigned n, struct nf_rule *rule);
 /* Role: run the hook; when it accepts, okfn(net, sk, skb) and its value; else skb is dropped: -EPERM. */
-int nf_hook(enum nf_inet_hooks_ hook, struct net *net, struct sock *sk, struct sk_buff *skb,
-            int (*okfn)(struct net *, struct sock *, struct sk_buff *));
+int nf_hook_slow(enum nf_inet_hooks_ hook, struct net *net, struct sock *sk, struct sk_buff *skb,
+                 int (*okfn)(struct net *, struct sock *, struct sk_buff *));
+static inline int nf_hook(enum nf_inet_hooks_ hook, struct net *net, struct sock *sk, struct sk_buff *skb,
+                          int (*okfn)(struct net *, struct sock *, struct sk_buff *))
+{
+    if (likely(!atomic_load_explicit(&net->nf->count[hook], memory_order_relaxed)))
+        return WALK(okfn(net, sk, skb));
+    return nf_hook_slow(hook, net, sk, skb, okfn);
+}
 
 /* ---- icmp.c ------------------------------------------------------------------------------------------ */
 

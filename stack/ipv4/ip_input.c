@@ -5,6 +5,7 @@
 #include "inet_sock.h"
 #include "../core/checksum.h"
 #include "../core/rcu.h"
+#include "../core/trace.h"
 #include <linux/icmp.h>
 
 /* Header checks; skb->data at the header. NOT_SPECIFIED: fine, and skb ends where the datagram does. */
@@ -145,5 +146,5 @@ int ip_local_deliver(struct sk_buff *skb)
         if (!skb)
             return 0;
     }
-    return nf_hook(NF_LOCAL_IN, net, NULL, skb, ip_local_deliver_finish);
+    return WALK(nf_hook(NF_LOCAL_IN, net, NULL, skb, ip_local_deliver_finish));
 }

@@ -5,6 +5,7 @@
 #include "../core/checksum.h"
 #include "../core/neighbour.h"
 #include "../core/rcu.h"
+#include "../core/trace.h"
 #include <linux/icmp.h>
 #include <linux/if_ether.h>
 
@@ -118,7 +119,7 @@ int ip_queue_xmit(struct sock *sk, struct sk_buff *skb)
     ip_select_ident(net, sk, iph, max_t(u32, skb_shinfo(skb)->gso_segs, 1));
     skb->priority = (u32)sk->sk_priority;
     skb->mark = (u32)sk->sk_mark;
-    return ip_local_out(net, sk, skb);
+    return WALK(ip_local_out(net, sk, skb));
 drop:
     kfree_skb_reason(skb, reason);
     return ret;
@@ -148,7 +149,7 @@ int ip_build_and_send_pkt(struct sk_buff *skb, struct net *net, struct sock *sk,
     }
     if (!skb->dst)
         skb_dst_set(skb, dst_hold(&rt->dst));
-    return ip_local_out(net, sk, skb);
+    return WALK(ip_local_out(net, sk, skb));
 }
 
 int ip_send_unicast(struct sk_buff *skb, struct net *net, struct rtable *rt, __be32 saddr, __be32 daddr, u8 proto,
@@ -169,7 +170,7 @@ int ip_send_unicast(struct sk_buff *skb, struct net *net, struct rtable *rt, __b
 /* ---- out ----------------------------------------------------------------------------------------------------------- */
 
 /* Role: a packet with a complete header but for length and checksum. Takes skb over. */
-int ip_local_out(struct net *net, struct sock *sk, struct sk_buff *skb)
+inline int ip_local_out(struct net *net, struct sock *sk, struct sk_buff *skb)
 {
     struct iphdr *iph = ip_hdr(skb);
 
@@ -177,7 +178,7 @@ int ip_local_out(struct net *net, struct sock *sk, struct sk_buff *skb)
     iph->check = 0;
     iph->check = ip_fast_csum(iph, iph->ihl);
     skb->protocol = htobe16(ETH_P_IP);
-    return nf_hook(NF_LOCAL_OUT, net, sk, skb, dst_output);
+    return WALK(nf_hook(NF_LOCAL_OUT, net, sk, skb, dst_output));
 }
 
 /* The last IP step: to the neighbour of the next hop. */
@@ -269,13 +270,13 @@ static int ip_finish_output_gso_slow(struct net *net, struct sock *sk, struct sk
     return ret;
 }
 
-static int ip_finish_output(struct net *net, struct sock *sk, struct sk_buff *skb)
+static inline int ip_finish_output(struct net *net, struct sock *sk, struct sk_buff *skb)
 {
     const u32 mtu = dst_mtu(skb->dst);
 
     if (skb_is_gso(skb)) {
         if (likely(skb_gso_network_seglen(skb) <= mtu))
-            return ip_finish_output2(net, sk, skb);
+            return WALK(ip_finish_output2(net, sk, skb));
         if (skb_headroom(skb) < ETH_HLEN && skb_cow_head(skb, ETH_HLEN)) {
             kfree_skb_reason(skb, SKB_DROP_REASON_NOMEM);
             return -ENOMEM;
@@ -284,7 +285,7 @@ static int ip_finish_output(struct net *net, struct sock *sk, struct sk_buff *sk
     }
     if (unlikely(skb->len > mtu))
         return ip_fragment_or_refuse(net, sk, skb, mtu);
-    return ip_finish_output2(net, sk, skb);
+    return WALK(ip_finish_output2(net, sk, skb));
 }
 
 int ip_output(struct net *net, struct sock *sk, struct sk_buff *skb)
@@ -293,7 +294,7 @@ int ip_output(struct net *net, struct sock *sk, struct sk_buff *skb)
     NET_ADD_STATS(net, LINUX_MIB_OUTOCTETS, skb->len);
     skb->dev = skb->dst->dev;
     skb->protocol = htobe16(ETH_P_IP);
-    return nf_hook(NF_POST_ROUTING, net, sk, skb, ip_finish_output);
+    return WALK(nf_hook(NF_POST_ROUTING, net, sk, skb, ip_finish_output));
 }
 
 /* ---- fragmentation ----------------------------------------------------------------------------------------------------- */

@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Filter hooks: sluice rules for traffic that the host's own tables never see. First match wins. */
 
-#include "ip.h"
+#include "tcp.h"
 #include "../core/rcu.h"
 #include "../core/spinlock.h"
+#include "../core/trace.h"
 #include <linux/icmp.h>
 
 struct nf_entry {
     struct rcu_free rcu; /* first */
     struct nf_rule rule;
     struct cds_list_head node;
-};
-
-struct nf_table {
-    spinlock_t lock; /* writers of rules and count; nothing nests in it */
-    struct cds_list_head rules[NF_HOOK_MAX]; /* nf_entry.node; RCU: written under lock, read anywhere */
-    _Atomic u32 count[NF_HOOK_MAX];          /* 0: the hook costs one load */
 };
 
 int nf_init(struct net *net)
@@ -85,6 +80,23 @@ int nf_add_rule(struct net *net, const struct nf_rule *rule)
     return 0;
 }
 
+bool nf_get_rule(struct net *net, enum nf_inet_hooks_ hook, unsigned n, struct nf_rule *rule)
+{
+    struct nf_entry *e;
+    bool found = false;
+
+    rcu_read_lock();
+    cds_list_for_each_entry_rcu(e, &net->nf->rules[hook], node) {
+        if (n-- == 0) {
+            *rule = e->rule;
+            found = true;
+            break;
+        }
+    }
+    rcu_read_unlock();
+    return found;
+}
+
 /* Ports of TCP, UDP and SCTP lie at the same place; later fragments have none. Host order. */
 static bool nf_ports(const struct sk_buff *skb, const struct iphdr *iph, u16 *sport, u16 *dport)
 {
@@ -132,19 +144,30 @@ static int nf_verdict(struct nf_table *t, enum nf_inet_hooks_ hook, struct sk_bu
     return verdict;
 }
 
-int nf_hook(enum nf_inet_hooks_ hook, struct net *net, struct sock *sk, struct sk_buff *skb,
-            int (*okfn)(struct net *, struct sock *, struct sk_buff *))
+/* Tell the sender: TCP by a reset, as a closed port would, the rest by ICMP. skb stays the caller's. */
+static void nf_reject(struct sk_buff *skb)
 {
-    struct nf_table *t = net->nf;
-    int verdict;
+    const u32 thoff = (u32)(skb_transport_header(skb) - skb->data);
 
-    if (likely(!atomic_load_explicit(&t->count[hook], memory_order_relaxed)))
-        return okfn(net, sk, skb);
-    verdict = nf_verdict(t, hook, skb);
-    if (verdict == NF_VERDICT_ACCEPT)
-        return okfn(net, sk, skb);
-    if (verdict == NF_VERDICT_REJECT && hook == NF_LOCAL_IN)
+    if (ip_hdr(skb)->protocol != IPPROTO_TCP || (ip_hdr(skb)->frag_off & htobe16(IP_OFFSET))) {
         icmp_send(skb, ICMP_DEST_UNREACH, ICMP_PORT_UNREACH, 0);
+        return;
+    }
+    if (!pskb_may_pull(skb, thoff + (u32)sizeof(struct tcphdr)) || tcp_hdr(skb)->doff < 5)
+        return;
+    skb_pull(skb, thoff);
+    tcp_v4_send_reset(NULL, skb);
+}
+
+int nf_hook_slow(enum nf_inet_hooks_ hook, struct net *net, struct sock *sk, struct sk_buff *skb,
+                 int (*okfn)(struct net *, struct sock *, struct sk_buff *))
+{
+    int verdict = nf_verdict(net->nf, hook, skb);
+
+    if (verdict == NF_VERDICT_ACCEPT)
+        return WALK(okfn(net, sk, skb));
+    if (verdict == NF_VERDICT_REJECT && hook == NF_LOCAL_IN)
+        nf_reject(skb);
     kfree_skb_reason(skb, SKB_DROP_REASON_NETFILTER_DROP);
     return -EPERM;
 }

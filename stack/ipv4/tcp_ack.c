@@ -3,6 +3,7 @@
  * RFC 9293 3.10.7.4) and triggers. */
 
 #include "tcp_input.h"
+#include "tcp_output.h"
 
 /* ---- round-trip time -------------------------------------------------------------------------------------- */
 
@@ -293,7 +294,10 @@ static int tcp_clean_rtx_queue(struct sock *sk, u32 prior_fack, u32 prior_snd_un
     struct sk_buff *skb, *next;
 
     for (skb = tcp_rtx_queue_head(sk); skb; skb = next) {
-        bool go_on = tcp_clean_one(sk, skb, &c, sack);
+        bool go_on;
+
+        tcp_ack_tstamp(sk, skb, prior_snd_una);
+        go_on = tcp_clean_one(sk, skb, &c, sack);
 
         if (!go_on)
             break;

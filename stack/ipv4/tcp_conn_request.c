@@ -63,7 +63,7 @@ static bool tcp_syn_flood_action(struct sock *sk)
 
     NET_INC_STATS(net, want_cookie ? LINUX_MIB_TCPREQQFULLDOCOOKIES : LINUX_MIB_TCPREQQFULLDROP);
     if (!queue->synflood_warned && __sync_bool_compare_and_swap(&queue->synflood_warned, 0, 1))
-        net_info(net, "port %u: the SYN queue is full, %s", sk->sk_num,
+        net_info(net, "port %u: the SYN queue is full, %s", READ_ONCE(sk->sk_num),
                  want_cookie ? "answering with SYN cookies" : "dropping SYNs (net.ipv4.tcp_syncookies=1 would answer)");
     return want_cookie;
 }

@@ -258,6 +258,7 @@ void tcp_send_fin(struct sock *sk)
         sk_mem_charge(sk, (int)skb->truesize);
     }
     __tcp_push_pending_frames(sk, tcp_current_mss(sk), TCP_NAGLE_OFF);
+    WALK_END();
 }
 
 /* ABORT (RFC 9293 3.10.5). The state change is the caller's. */
@@ -329,9 +330,14 @@ void __tcp_send_ack(struct sock *sk, u32 rcv_nxt)
     tcp_init_nondata_skb(skb, tcp_acceptable_seq(sk), TCPHDR_ACK);
     skb->truesize = 2; /* a pure ACK: not counted against the small queue */
     __tcp_transmit_skb(sk, skb, 0, rcv_nxt);
+    WALK_END();
 }
 
-void tcp_send_ack(struct sock *sk) { __tcp_send_ack(sk, tcp_sk(sk)->rcv_nxt); }
+void tcp_send_ack(struct sock *sk)
+{
+    __tcp_send_ack(sk, tcp_sk(sk)->rcv_nxt);
+    WALK_END();
+}
 
 /* ---- probes ----------------------------------------------------------------------------------------------------- */
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* CUBIC (RFC 9438) with HyStart, with Linux's constants and units.
+/* CUBIC (RFC 9438) with HyStart or HyStart++ (RFC 9406, tcp_hystart.c), with Linux's constants and units.
  *
  * W(t) = C (t - K)^3 + W_max: the window as a function of the time since the last reduction, flat around the
  * window where the loss was. Windows are in packets, times within the cubic in 1/1024 s, fractions in 1/1024. */
 
 #include "tcp.h"
+#include "tcp_hystart.h"
 
 #define BETA 717u               /* multiplicative decrease, 0.7 */
 #define BETA_ONE 1024u
@@ -35,6 +36,7 @@ struct bictcp {
     u32 end_seq;         /* the round ends when this is acknowledged */
     u32 last_ack;        /* us, last ACK of the train */
     u32 curr_rtt;        /* least RTT of this round, us */
+    struct hystartpp pp; /* in place of the four before, with HyStart++ */
 };
 _Static_assert(sizeof(struct bictcp) <= ICSK_CA_PRIV_SIZE, "CUBIC's state must fit icsk_ca_priv");
 
@@ -72,10 +74,16 @@ static void bictcp_hystart_reset(struct sock *sk)
     ca->sample_cnt = 0;
 }
 
+static void cubic_hystart_begin(struct sock *sk)
+{
+    bictcp_hystart_reset(sk);
+    hystartpp_reset(&((struct bictcp *)inet_csk_ca(sk))->pp, tcp_sk(sk)->snd_nxt);
+}
+
 static void cubictcp_init(struct sock *sk)
 {
     bictcp_reset(inet_csk_ca(sk));
-    bictcp_hystart_reset(sk);
+    cubic_hystart_begin(sk);
 }
 
 /* After an idle time the epoch moves along: the curve is one of time spent sending (RFC 9438 5.8). */
@@ -164,6 +172,9 @@ static void cubictcp_cong_avoid(struct sock *sk, u32 ack, u32 acked)
     if (!tcp_is_cwnd_limited(sk))
         return;
     if (tcp_in_slow_start(tp)) {
+        /* Only the first slow start is HyStart++'s (RFC 9406 4.2). */
+        if (sk->sk_net->ipv4.sysctl_tcp_hystart == TCP_HYSTART_PP && !ca->found && tcp_in_initial_slowstart(tp))
+            acked = hystartpp_growth(&ca->pp, acked, sk->sk_pacing_status != SK_PACING_NONE);
         acked = tcp_slow_start(tp, acked);
         if (!acked)
             return;
@@ -187,7 +198,7 @@ static void cubictcp_state(struct sock *sk, u8 new_state)
 {
     if (new_state == TCP_CA_Loss) {
         bictcp_reset(inet_csk_ca(sk));
-        bictcp_hystart_reset(sk);
+        cubic_hystart_begin(sk);
     }
 }
 
@@ -255,8 +266,14 @@ static void cubictcp_acked(struct sock *sk, const struct ack_sample *sample)
     delay = sample->rtt_us ? (u32)sample->rtt_us : 1;
     if (!ca->delay_min || ca->delay_min > delay)
         ca->delay_min = delay;
-    if (!ca->found && tcp_in_slow_start(tp) && tcp_snd_cwnd(tp) >= HYSTART_LOW_WINDOW)
+    if (ca->found || !tcp_in_slow_start(tp))
+        return;
+    if (sk->sk_net->ipv4.sysctl_tcp_hystart == TCP_HYSTART_PP) {
+        if (hystartpp_acked(&ca->pp, tp->snd_una, tp->snd_nxt, delay))
+            hystart_end(sk, ca, LINUX_MIB_TCPHYSTARTDELAYDETECT);
+    } else if (sk->sk_net->ipv4.sysctl_tcp_hystart && tcp_snd_cwnd(tp) >= HYSTART_LOW_WINDOW) {
         hystart_update(sk, delay);
+    }
 }
 
 const struct tcp_congestion_ops tcp_cubic = {

@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The error queue (recv(MSG_ERRQUEUE), ip(7) IP_RECVERR): completions of MSG_ZEROCOPY sends. The bytes are
+/* The error queue (recv(MSG_ERRQUEUE), ip(7) IP_RECVERR): ICMP errors, transmit timestamps (tcp_timestamping.c) and
+ * completions of MSG_ZEROCOPY sends. The bytes of those are
  * copied into transmit slots before the call returns, so each completion says so (SO_EE_CODE_ZEROCOPY_COPIED)
  * and programs stop asking, as they do with a kernel that had to copy. */
 
+#include "../core/errqueue.h"
 #include "tcp_output.h"
-#include <linux/errqueue.h>
-
-/* In skb->cb of what lies on sk_error_queue. */
-struct sock_exterr_skb {
-    struct sock_extended_err ee;
-    struct sockaddr_in offender;
-};
-#define SKB_EXT_ERR(skb) ((struct sock_exterr_skb *)(skb)->cb)
-_Static_assert(sizeof(struct sock_exterr_skb) <= 64, "sock_exterr_skb must fit skb->cb");
+#include <linux/icmp.h>
 
 /* Join a completion to the last one, as Linux does: ranges of calls, ee_info to ee_data. sk_error_queue.lock held. */
 static bool tcp_zerocopy_extend(struct sock *sk, u32 id)
@@ -46,6 +40,34 @@ void tcp_zerocopy_complete(struct sock *sk)
         sk->sk_error_report(sk);
 }
 
+/* As Linux: a failed connection attempt leaves the error here with where it came from. Linux does so without
+ * IP_RECVERR too; here a program must have asked, so that others poll no EPOLLERR that they cannot clear. */
+void tcp_icmp_error(struct sock *sk, const struct sk_buff *icmp, int err, u32 info)
+{
+    const struct iphdr *inner = (const struct iphdr *)icmp->data;
+    const u32 thoff = inner->ihl * 4u;
+    struct sock_exterr_skb *e;
+    struct sk_buff *skb;
+    u32 n;
+
+    if (!inet_sk(sk)->recverr || icmp->len <= thoff)
+        return;
+    n = icmp->len - thoff;
+    skb = alloc_skb(sock_net(sk), n);
+    if (!skb)
+        return;
+    skb_copy_bits(icmp, thoff, skb_put(skb, n), n);
+    e = SKB_EXT_ERR(skb);
+    *e = (struct sock_exterr_skb){
+        .ee = {.ee_errno = (u32)err, .ee_origin = SO_EE_ORIGIN_ICMP, .ee_type = icmp_hdr(icmp)->type,
+               .ee_code = icmp_hdr(icmp)->code, .ee_info = info},
+        .offender = {.sin_family = AF_INET, .sin_addr.s_addr = ip_hdr(icmp)->saddr},
+        .about = {.sin_family = AF_INET, .sin_port = inet_sk(sk)->inet_dport, .sin_addr.s_addr = inner->daddr},
+    };
+    if (sock_queue_err_skb(sk, skb))
+        kfree_skb_reason(skb, SKB_DROP_REASON_SOCKET_RCVBUFF);
+}
+
 /* One entry: its data, and a IP_RECVERR control message. Bytes, or -EAGAIN when there is none. */
 ssize_t tcp_recv_error(struct sock *sk, struct sk_msghdr *msg, size_t len)
 {
@@ -68,7 +90,13 @@ ssize_t tcp_recv_error(struct sock *sk, struct sk_msghdr *msg, size_t len)
     }
     if (copied)
         skb_copy_datagram_iter(skb, 0, &msg->msg_iter, (u32)copied);
+    sock_recv_timestamp(msg, sk, skb);
     errhdr.ee = SKB_EXT_ERR(skb)->ee;
+    errhdr.offender = SKB_EXT_ERR(skb)->offender;
+    if (msg->msg_name && SKB_EXT_ERR(skb)->about.sin_family == AF_INET) {
+        memcpy(msg->msg_name, &SKB_EXT_ERR(skb)->about, min(msg->msg_namelen, (socklen_t)sizeof(struct sockaddr_in)));
+        msg->msg_namelen = sizeof(struct sockaddr_in);
+    }
     put_cmsg(msg, SOL_IP, IP_RECVERR, sizeof(errhdr), &errhdr);
     msg->msg_flags |= MSG_ERRQUEUE;
     consume_skb(skb);

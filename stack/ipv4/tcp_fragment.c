@@ -59,8 +59,6 @@ static int tcp_split(struct sock *sk, enum tcp_queue q, struct sk_buff *skb, str
     ncb->sacked = cb->sacked;
     ncb->eor = cb->eor;
     cb->eor = 0;
-    ncb->txstamp_ack = cb->txstamp_ack;
-    cb->txstamp_ack = 0;
     ncb->tx = cb->tx;
 
     tcp_set_skb_tso_segs(skb, mss_now);
@@ -70,6 +68,7 @@ static int tcp_split(struct sock *sk, enum tcp_queue q, struct sk_buff *skb, str
         if (diff)
             tcp_adjust_pcount(sk, skb, diff);
     }
+    tcp_fragment_tstamp(skb, buff);
     __skb_queue_after(q == TCP_FRAG_IN_RTX_QUEUE ? &tp->tcp_rtx_queue : &sk->sk_write_queue, skb, buff);
     return 0;
 }

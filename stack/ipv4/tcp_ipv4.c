@@ -6,6 +6,7 @@
 #include "tcp_fastopen.h"
 #include "tcp_metrics.h"
 #include "tcp_output.h"
+#include "tcp_output.h"
 #include <linux/icmp.h>
 
 /* ---- secrets (RFC 6528) --------------------------------------------------------------------------------- */
@@ -394,6 +395,16 @@ static struct sock *tcp_v4_find_hold(struct net *net, const struct sk_buff *skb)
     return NULL;
 }
 
+/* Counted before the owner is known: TCP_INFO reads them with the lock but without slock. slock held. */
+static void tcp_segs_in(struct tcp_sock *tp, const struct sk_buff *skb)
+{
+    u16 segs = max_t(u16, 1, skb_shinfo(skb)->gso_segs);
+
+    WRITE_ONCE(tp->segs_in, tp->segs_in + segs);
+    if (skb->len > tcp_hdrlen(skb))
+        WRITE_ONCE(tp->data_segs_in, tp->data_segs_in + segs);
+}
+
 /* Role: IPPROTO_TCP handler: finds the socket and processes the segment, or queues it on the backlog when
  * a thread is using the socket. RCU read section. Takes skb over. */
 int tcp_v4_rcv(struct sk_buff *skb)
@@ -441,9 +452,7 @@ int tcp_v4_rcv(struct sk_buff *skb)
         goto put;
     }
     bh_lock_sock(sk);
-    tcp_sk(sk)->segs_in += max_t(u16, 1, skb_shinfo(skb)->gso_segs);
-    if (skb->len > tcp_hdrlen(skb))
-        tcp_sk(sk)->data_segs_in += max_t(u16, 1, skb_shinfo(skb)->gso_segs);
+    tcp_segs_in(tcp_sk(sk), skb);
     if (!sock_owned_by_user(sk)) {
         tcp_v4_do_rcv(sk, skb);
     } else if (tcp_add_backlog(sk, skb)) {
@@ -488,13 +497,14 @@ void tcp_v4_mtu_reduced(struct sock *sk)
 }
 
 /* Tell a socket whose slock is held of an ICMP error: a connection attempt fails with err. */
-static void tcp_v4_err_report(struct sock *sk, int err)
+static void tcp_v4_err_report(struct sock *sk, const struct sk_buff *skb, int err, u32 info)
 {
     switch ((u8)sk->sk_state) {
     case TCP_SYN_SENT:
     case TCP_SYN_RECV:
         if (tcp_sk(sk)->fastopen_rsk && !tcp_sk(sk)->fastopen_rsk->sk)
             break; /* the program has it: as one that is connected */
+        tcp_icmp_error(sk, skb, err, info);
         if (!sock_owned_by_user(sk)) {
             WRITE_ONCE(sk->sk_err, err);
             sk->sk_error_report(sk);
@@ -552,7 +562,7 @@ static int tcp_v4_err_locked(struct sock *sk, struct sk_buff *skb, u32 info, u32
     default:
         return 0;
     }
-    tcp_v4_err_report(sk, err);
+    tcp_v4_err_report(sk, skb, err, info);
     return 0;
 }
 
@@ -766,6 +776,7 @@ struct proto tcp_prot = {
     .destroy = tcp_v4_destroy_sock,
     .shutdown = tcp_shutdown,
     .stream_memory_free = tcp_stream_memory_free,
+    .tskey = tcp_tskey,
     .keepalive = tcp_set_keepalive,
     .setsockopt = tcp_setsockopt,
     .getsockopt = tcp_getsockopt,

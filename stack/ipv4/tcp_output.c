@@ -255,7 +255,7 @@ int __tcp_transmit_skb(struct sock *sk, struct sk_buff *skb, int clone_it, u32 r
 
 int tcp_transmit_skb(struct sock *sk, struct sk_buff *skb, int clone_it)
 {
-    return __tcp_transmit_skb(sk, skb, clone_it, tcp_sk(sk)->rcv_nxt);
+    return WALK(__tcp_transmit_skb(sk, skb, clone_it, tcp_sk(sk)->rcv_nxt));
 }
 
 /* Role: skb, the send head, was sent for the first time: it moves to the retransmission queue. */

@@ -6,6 +6,7 @@
  * tcp_retransmit.c (retransmission, TLP), tcp_control.c (SYN, FIN, RST, ACK, probes), tcp_tsq.c (small queues,
  * pacing), tcp_sendmsg.c, tcp.c. All under the socket lock. */
 
+#include "../core/trace.h"
 #include "tcp.h"
 
 /* ---- tcp_options.c ------------------------------------------------------------------------------------ */
@@ -104,6 +105,13 @@ bool tcp_under_memory_pressure(const struct sock *sk);
 void tcp_clear_xmit_timers(struct sock *sk);
 /* A MSG_ZEROCOPY send was copied: tell the error queue (tcp_errqueue.c). */
 void tcp_zerocopy_complete(struct sock *sk);
+/* tcp_timestamping.c: follow the last byte of this send call; skb was (partly) acknowledged; skb was cut in two. */
+void tcp_tx_timestamp(struct sock *sk, u32 tsflags);
+u32 tcp_tskey(const struct sock *sk); /* proto.tskey */
+void tcp_ack_tstamp(struct sock *sk, const struct sk_buff *skb, u32 prior_snd_una);
+void tcp_fragment_tstamp(struct sk_buff *skb, struct sk_buff *skb2);
+/* IP_RECVERR: an ICMP error about sk, skb->data at the inner IP header (not taken over). */
+void tcp_icmp_error(struct sock *sk, const struct sk_buff *skb, int err, u32 info);
 ssize_t tcp_recv_error(struct sock *sk, struct sk_msghdr *msg, size_t len);
 
 /* ---- ECN (RFC 3168) ------------------------------------------------------------------------------------------------------ */

@@ -104,6 +104,7 @@ void tcp_push(struct sock *sk, int flags, u32 mss_now, int nonagle, u32 size_goa
     if (flags & MSG_MORE)
         nonagle = TCP_NAGLE_CORK;
     __tcp_push_pending_frames(sk, mss_now, nonagle);
+    WALK_END();
 }
 
 /* ---- the write queue ------------------------------------------------------------------------------------------ */
@@ -387,6 +388,7 @@ ssize_t tcp_sendmsg_locked(struct sock *sk, struct sk_msghdr *msg, size_t size)
     if (err)
         tcp_remove_empty_skb(sk);
     if (s.copied) {
+        tcp_tx_timestamp(sk, sk->sk_tsflags);
         tcp_push(sk, s.flags, s.mss_now, tcp_sk(sk)->nonagle, s.size_goal);
         if (unlikely(zc))
             tcp_zerocopy_complete(sk);

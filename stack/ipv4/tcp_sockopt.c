@@ -437,8 +437,8 @@ void tcp_get_info(struct sock *sk, struct tcp_info *info)
     info->tcpi_rcv_rtt = tp->rcv_rtt_est.rtt_us >> 3;
     info->tcpi_rcv_space = tp->rcvq_space.space;
     info->tcpi_bytes_received = tp->bytes_received;
-    info->tcpi_segs_in = tp->segs_in;
-    info->tcpi_data_segs_in = tp->data_segs_in;
+    info->tcpi_segs_in = READ_ONCE(tp->segs_in);
+    info->tcpi_data_segs_in = READ_ONCE(tp->data_segs_in);
     info->tcpi_rcv_ooopack = tp->rcv_ooopack;
 }
 

@@ -12,6 +12,8 @@
 #define FQ_REFILL (40 * NSEC_PER_MSEC) /* a flow idle this long starts with fresh credit */
 #define FQ_HORIZON (10 * NSEC_PER_SEC) /* departure times further away are cut to this */
 #define TC_PRIO_CONTROL 7
+/* Minisocks (TIME_WAIT, NEW_SYN_RECV) have no pacing status; a listener's SYN-ACKs are not paced. */
+#define FQ_NOT_FULL (1u << TCP_TIME_WAIT | 1u << TCP_NEW_SYN_RECV | 1u << TCP_LISTEN)
 
 struct fq_flow {
     struct cds_list_head node;  /* in new_flows, old_flows or throttled */
@@ -111,6 +113,9 @@ static struct fq_flow *fq_classify(struct sk_buff *skb, struct fq_priv *p, u64 n
     f = malloc(sizeof(*f));
     if (!f)
         return &p->internal;
+    /* From now on this discipline holds the socket's packets until their time: TCP need not pace itself. */
+    if (skb->sk && !(1u << skb->sk->sk_state & FQ_NOT_FULL))
+        WRITE_ONCE(skb->sk->sk_pacing_status, SK_PACING_FQ);
     flow_init(f, key, (s32)p->initial_quantum);
     f->hash_next = *chain;
     *chain = f;

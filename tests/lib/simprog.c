@@ -3,6 +3,20 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+/* ThreadSanitizer must be told of stacks that change. */
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#define fiber_new() __tsan_create_fiber(0)
+#define fiber_self() __tsan_get_current_fiber()
+#define fiber_enter(f) __tsan_switch_to_fiber(f, 0)
+#define fiber_end(f) __tsan_destroy_fiber(f)
+#else
+#define fiber_new() NULL
+#define fiber_self() NULL
+#define fiber_enter(f) ((void)(f))
+#define fiber_end(f) ((void)(f))
+#endif
+
 #define STACK_BYTES (256 * 1024) /* pages that are not touched cost nothing */
 
 struct sim_program {
@@ -17,6 +31,7 @@ struct sim_program {
     bool done;
     ucontext_t ctx, back;
     void *stack;
+    void *fiber, *main_fiber;
 };
 
 static void program_main(unsigned int high, unsigned int low)
@@ -25,6 +40,7 @@ static void program_main(unsigned int high, unsigned int low)
 
     p->fn(p->arg);
     p->done = true;
+    fiber_enter(p->main_fiber);
     swapcontext(&p->ctx, &p->back);
 }
 
@@ -38,6 +54,7 @@ void sim_spawn(struct sim *sim, struct net *net, void (*fn)(void *arg), void *ar
     p->net = p->waiter.net = net;
     p->fn = fn;
     p->arg = arg;
+    p->fiber = fiber_new();
     p->stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (p->stack == MAP_FAILED)
         abort();
@@ -61,6 +78,7 @@ int sim_program_park(struct sim *sim, struct waiter *w, u64 deadline_ns)
     p->waits = w;
     p->deadline = deadline_ns;
     sim->running = NULL;
+    fiber_enter(p->main_fiber);
     swapcontext(&p->ctx, &p->back);
     p->waits = NULL;
     return 0;
@@ -82,6 +100,8 @@ static void resume(struct sim_program *p)
 {
     p->sim->running = p;
     net_tick(p->net);
+    p->main_fiber = fiber_self();
+    fiber_enter(p->fiber);
     swapcontext(&p->back, &p->ctx);
     p->sim->running = NULL;
 }
@@ -122,6 +142,7 @@ void sim_programs_free(struct sim *sim)
     while ((p = sim->programs) != NULL) {
         sim->programs = p->next;
         munmap(p->stack, STACK_BYTES);
+        fiber_end(p->fiber);
         free(p);
     }
 }

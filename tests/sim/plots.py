@@ -71,7 +71,7 @@ def panel(svg, top, title, unit, seconds, curves):
     x = WIDTH - RIGHT
     for label, color, _, _ in reversed(curves):
         svg.text(x, top - 8, label, "end", color=color)
-        x -= 6.3 * len(label) + 22
+        x -= 7.1 * len(label) + 24
         svg.line(x, top - 12, x + 16, top - 12, color)
         x -= 14
     for v in ticks(high):

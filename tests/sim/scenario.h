@@ -70,6 +70,7 @@ struct scenario_result {
     char why[1024];  /* what failed; empty: nothing */
     u64 digest;      /* of all that was on the wires, and when: equal for equal seeds */
     u64 virtual_ns, segments, retransmitted, timeouts, bytes;
+    u64 held_by_fq;  /* packets with a departure time of a socket that leaves pacing to fq */
 };
 
 struct scenario scenario_draw(u64 seed);

@@ -499,6 +499,7 @@ static void summarize(struct run *r)
     for (int i = 0; i < r->sc->links; i++) {
         res->digest = res->digest * 31 + r->wire[i].digest;
         res->segments += r->wire[i].segments;
+        res->held_by_fq += r->wire[i].held_by_fq;
     }
     for (int i = 0; i < r->sc->hosts; i++) {
         res->retransmitted += net_mib(r->net[i], TCP_MIB_RETRANSSEGS);

@@ -101,11 +101,12 @@ static void check_window(struct wire *w, const struct seg *s, struct wire_flow *
     }
 }
 
+/* What stood in a queue when the MTU changed may be longer; fq holds packets for ten seconds at most. */
 static void check_mtu(struct wire *w, const struct seg *s, const struct sk_buff *skb, u64 now)
 {
     u32 longest = skb_is_gso(skb) ? s->hlen - ETH_HLEN + skb->shinfo->gso_size : skb->len - ETH_HLEN;
 
-    if (longest > skb->dev->mtu && now > w->mtu_changed + NSEC_PER_SEC)
+    if (longest > skb->dev->mtu && now > w->mtu_changed + 15 * NSEC_PER_SEC)
         wrong(w, now, "a packet of %u bytes on a device with MTU %u", longest, skb->dev->mtu);
 }
 
@@ -124,6 +125,7 @@ static void check_pacing(struct wire *w, const struct seg *s, const struct sk_bu
     me->data_segs += max(skb->shinfo->gso_segs, (u16)1);
     if (!sk || TCPF(sk->sk_state) & (TCPF_TIME_WAIT | TCPF_NEW_SYN_RECV) || sk->sk_pacing_status == SK_PACING_NONE)
         return;
+    w->held_by_fq += sk->sk_pacing_status == SK_PACING_FQ && skb->tstamp;
     /* What a timer sends again, or a probe of a shut window, does not wait for the internal timer, as in Linux; fq holds
      * all. */
     if (skb->tstamp > now && (fresh || sk->sk_pacing_status == SK_PACING_FQ))

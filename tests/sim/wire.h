@@ -27,7 +27,7 @@ struct wire {
     u64 one_way_ns;
     struct wire_flow flow[WIRE_FLOWS];
     int flows;
-    u64 digest, segments;
+    u64 digest, segments, held_by_fq;
     char why[512];           /* the first thing that was wrong */
     bool trace;
 };

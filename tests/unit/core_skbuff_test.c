@@ -218,6 +218,7 @@ Test(core_skbuff, coalesce_takes_pages_or_fills_the_tail)
     for (u32 i = 0; i < 200; i++) /* the second's bytes go on where the first's end */
         from->shinfo->frags[i / 100].page->addr[100 + i % 100] = (u8)(100 + i);
     cr_assert(skb_try_coalesce(to, from, &stolen, &delta));
+    cr_assert_eq(from->len, 200, "the receive path measures the segment after it was joined");
     kfree_skb_partial(from, stolen);
     check(to, 0, 300);
     from = make(3, 0, 1); /* heap head, no tailroom behind frags */
