@@ -357,6 +357,7 @@ static int add_own_address(struct net_device *dev, const char **why)
         *why = "the address of the stack's own could not be added to the interface";
         return r;
     }
+    arp_announce(dev, in.s_addr); /* RFC 5227 2.3: who has the address from an earlier run forgets that */
     return 0;
 }
 

@@ -26,9 +26,11 @@ static inline void trace_xmit(enum trace_point where, struct sk_buff *skb)
 }
 
 /* For `return next(...)` in a function of the walk (stack/README.md): stay on the call stack, so that --trace, gdb and
- * perf show every step. A compiler would jump to the next function instead. Only there: a call and a return more are
- * cheap, but -fno-optimize-sibling-calls for all of stack/ makes a small write and its reception 15 % slower (with so
- * many frames the processor loses count of its return addresses). Linux has prevent_tail_call_optimization() for it. */
+ * perf show every step. A compiler would jump to the next function instead. Where caller and callee share a file the
+ * step is inlined rather: the debugging information still shows it, and the call stack stays shallower than what a
+ * processor keeps of return addresses. Measured over a memory link, 64-byte writes and their reception: 690 ns with
+ * WALK, 694 without (no difference), 712 with -fno-optimize-sibling-calls for all of stack/.
+ * Linux has prevent_tail_call_optimization() for it. */
 #define WALK(call)                                                                                 \
     ({                                                                                             \
         __auto_type walk_ = (call);                                                                \

@@ -19,6 +19,7 @@ static void reqsk_free_rcu(struct rcu_free *f)
 
     del_timer_sync(&req->rsk_timer);
     free(req->ireq_opt);
+    free(req->saved_syn);
     free(req);
 }
 

@@ -71,6 +71,7 @@ struct request_sock {
     bool tfo_listener;
     u8 syn_tos;
     u32 txhash;
+    struct saved_syn *saved_syn; /* TCP_SAVE_SYN; heap memory */
 };
 #define ir_loc_addr __req_common.skc_rcv_saddr
 #define ir_rmt_addr __req_common.skc_daddr

@@ -293,6 +293,7 @@ struct tcp_sock {
     struct timer_list pacing_timer, compressed_ack_timer;
     u32 zckey;          /* MSG_ZEROCOPY: number of the next call */
     u32 tcp_tx_delay;   /* us, TCP_TX_DELAY (needs fq) */
+    struct saved_syn *saved_syn; /* TCP_SAVED_SYN, heap memory */
     struct tcp_fastopen_request *fastopen_req;
     struct request_sock *fastopen_rsk;
     void (*tcp_clean_acked)(struct sock *sk, u32 acked_seq);

@@ -4,6 +4,7 @@
 #include "../core/log.h"
 #include "../core/rcu.h"
 #include "tcp_fastopen.h"
+#include "tcp_saved_syn.h"
 
 const struct request_sock_ops tcp_request_sock_ops = {
     .rtx_syn_ack = tcp_rtx_synack,
@@ -139,6 +140,7 @@ int tcp_conn_request(struct sock *sk, struct sk_buff *skb)
     req->snt_synack = net_now(net);
     tcp_openreq_init_rwin(req, sk, dst);
     if (!want_cookie) {
+        tcp_reqsk_record_syn(sk, req, skb);
         tcp_parse_fastopen_option(skb, &foc);
         child = tcp_try_fastopen(sk, skb, req, &foc, dst);
     }
@@ -256,8 +258,10 @@ struct sock *tcp_v4_syn_recv_sock(const struct sock *sk, struct sk_buff *skb, st
     if (__inet_inherit_port(sk, newsk) < 0)
         goto put_and_exit;
     *own_req = inet_ehash_insert(&newsk->__sk_common, req->syncookie || req->tfo_listener ? NULL : &req->__req_common);
-    if (*own_req)
+    if (*own_req) {
+        tcp_move_syn(newtp, req);
         return newsk;
+    }
 put_and_exit:
     inet_csk_prepare_forced_close(newsk); /* unlocks */
     tcp_done(newsk);

@@ -759,6 +759,8 @@ static void tcp_v4_destroy_sock(struct sock *sk)
     tcp_ofo_purge(sk);
     if (inet_csk(sk)->icsk_inet.sk.__sk_common.skc_bind_bucket)
         inet_put_port(sk);
+    free(tp->saved_syn);
+    tp->saved_syn = NULL;
     tcp_free_fastopen_req(tp);
     tcp_fastopen_destroy_cipher(sk);
     if (tp->fastopen_rsk) /* a child that its listener left behind */

@@ -3,6 +3,7 @@
 
 #include "tcp_fastopen.h"
 #include "tcp_output.h"
+#include "tcp_saved_syn.h"
 #include <linux/inet_diag.h>
 
 #ifndef TCP_IS_MPTCP
@@ -484,8 +485,12 @@ static int tcp_getsockopt_struct(struct sock *sk, int optname, void *optval, soc
     case TCP_FASTOPEN_KEY:
         tcp_fastopen_get_key(sk, key, &keylen);
         return put_opt(optval, len, key, keylen);
-    case TCP_ULP:
-    case TCP_SAVED_SYN: /* none */
+    case TCP_SAVED_SYN:
+        lock_sock(sk);
+        attr = tcp_get_saved_syn(sk, optval, len);
+        release_sock(sk);
+        return attr;
+    case TCP_ULP: /* none */
         *len = 0;
         return 0;
     default:

@@ -41,6 +41,12 @@ done
 same "no retransmission where nothing is lost" "$(grep -c 'trace: the first retransmission' "$log")" 0
 
 same "data: the README's walk" "$(listing "$log" data | seen Down | one_line)" "$(told Down D | grep -v '^sock_write_iter ' | one_line)"
+# The steps that no telling may leave out.
+steps='sock_sendmsg inet_sendmsg tcp_sendmsg tcp_sendmsg_locked tcp_push __tcp_push_pending_frames tcp_write_xmit tcp_transmit_skb
+    __tcp_transmit_skb ip_queue_xmit ip_local_out nf_hook dst_output ip_output nf_hook ip_finish_output ip_finish_output2
+    neigh_output dev_queue_xmit sch_direct_xmit dev_hard_start_xmit af_xdp_start_xmit'
+same "data: every step" "$(listing "$log" data | cut -d' ' -f1 | grep -xE "$(tr -s ' \n' '|' <<<"$steps" | sed 's/|$//')" | one_line)" \
+    "$(tr -s ' \n' ' ' <<<"$steps" | sed 's/ $//')"
 same "data: begins with the program's call" "$(listing "$log" data | head -n 1 | cut -d: -f1)" "send shim/calls_io.c"
 same "SYN: the README's walk" "$(listing "$log" SYN | seen Down | one_line)" "$(told Down S | one_line)"
 same "SYN: begins with the program's call" "$(listing "$log" SYN | head -n 1 | cut -d: -f1)" "connect shim/calls_socket.c"

@@ -188,6 +188,8 @@ static void check_frame(struct fuzznet *f, const u8 *frame, u32 len)
     BUG_ON(ip_fast_csum(iph, iph->ihl));
     if (iph->protocol == IPPROTO_TCP && !(iph->frag_off & htobe16(0x3fff)))
         check_tcp(f, iph, len - ETH_HLEN - iph->ihl * 4u);
+    if (iph->protocol == IPPROTO_ICMP && !(iph->frag_off & htobe16(0x3fff)) && f->on_icmp)
+        f->on_icmp((const u8 *)iph + iph->ihl * 4, len - ETH_HLEN - iph->ihl * 4u);
 }
 
 void fz_collect(struct fuzznet *f)

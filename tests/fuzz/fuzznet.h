@@ -47,6 +47,7 @@ struct fuzznet {
     struct socket *listener[2]; /* port 80; port 81 with TCP_FASTOPEN and TCP_DEFER_ACCEPT */
     u32 rx_headroom;
     bool hold;                  /* leave what GRO holds where it is */
+    void (*on_icmp)(const u8 *icmp, u32 len); /* whole ICMP messages that the stack sends; may be NULL */
 };
 
 /* A net; bits of `cfg` choose settings (see the function). */

@@ -116,8 +116,8 @@ def fragment():
         return b"\0" + bytes([what]) + o + bytes([length]) + (bytes([len(opt)]) + opt if opt is not None else b"")
     for d in range(4):
         for cfg in range(8):
-            yield bytes([cfg]) + frag(d, 0, 64) + frag(d, 8, 64) + frag(d, 16, 30, False)
-            yield bytes([cfg]) + frag(d, 16, 30, False) + frag(d, 8, 64) + frag(d, 0, 64)
+            yield bytes([cfg]) + frag(d, 0, 64) + frag(d, 8, 64) + frag(d, 16, 32, False)
+            yield bytes([cfg]) + frag(d, 16, 32, False) + frag(d, 8, 64) + frag(d, 0, 64)
         yield bytes([0]) + frag(d, 0, 64) + frag(d, 4, 64) + frag(d, 12, 8, False)
         yield bytes([0]) + frag(d, 0, 64) + frag(d, 0, 64) + frag(d, 8, 8, False) + frag(d, 8, 16, False)
         yield bytes([0]) + frag(d, 8191, 255) + frag(d, 8180, 255, False) + frag(d, 0, 248, by6=True)
