@@ -45,6 +45,8 @@ if [ -z "$KERNEL_ONLY" ]; then
     same "none of them put a program on the interface" "$("${IN_C[@]}" ip link show "$DEV" | grep -c xdp)" 0
     # an idle descriptor costs nothing: no thread of ours in a program that never made a TCP socket
     same "no thread in a program without TCP" "$(sl quiet "$PYTHON" -c 'import os; print(len(os.listdir("/proc/self/task")))')" 1
-    same "no descriptor in a program without TCP" "$(sl quiet bash -c 'ls /proc/$$/fd | wc -l')" "$("${IN_C[@]}" bash -c 'ls /proc/$$/fd | wc -l' </dev/null)"
+    fds='import os; print(len(os.listdir("/proc/self/fd")))' # by the same way, so that both inherit the same
+    same "no descriptor in a program without TCP" "$(sl quiet "$PYTHON" -c "$fds")" \
+        "$(run timeout --foreground -k 5 60 "${IN_C[@]}" env A=b "$PYTHON" -c "$fds")"
 fi
 report_end
