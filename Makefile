@@ -230,7 +230,7 @@ fuzz: deps ## libFuzzer with ASan and UBSan over what comes from the wire: SECON
 
 # ---- packages --------------------------------------------------------------------------------------------
 
-PACKAGES := gcc libc6-dev make clang libclang-rt-14-dev llvm pkg-config libxdp-dev libbpf-dev bpftool liburcu-dev libunwind-dev libdw-dev libdw1 libmnl-dev \
+PACKAGES := gcc libc6-dev make clang libclang-rt-dev llvm pkg-config libxdp-dev libbpf-dev bpftool liburcu-dev libunwind-dev libdw-dev libdw1 libmnl-dev \
 	libcriterion-dev iproute2 iputils-ping ethtool nftables nginx-light curl wget python3 git openssl ca-certificates \
 	netcat-openbsd iperf3 redis-server redis-tools tshark procps util-linux coreutils binutils sudo
 PACKAGES_VM := $(PACKAGES) qemu-system-x86 busybox-static xz-utils
