@@ -107,7 +107,7 @@ if [ -n "$app" ] && [ -z "$SAN" ]; then
     if selected tests/fuzz; then
         echo "# tests/fuzz"
         : >"$out/tap"
-        bounded 240 tests/fuzz/run.sh "${FUZZ_SECONDS:-30}" > >(trap "" INT TERM; exec tee "$out/tap") 2>&1
+        FUZZ_SEED=${FUZZ_SEED:-1} bounded 300 tests/fuzz/run.sh "${FUZZ_SECONDS:-30}" > >(trap "" INT TERM; exec tee "$out/tap") 2>&1
         rc=$?
         sleep 0.05
         count tests/fuzz "$out/tap" $rc

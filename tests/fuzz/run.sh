@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # run.sh SECONDS [TARGET...]   Run the fuzz targets of build-fuzz, two at a time, each for so long. TAP lines; a crash
 # leaves its input in build-fuzz/crashes and says how to run it again. The corpus in build-fuzz/corpus grows from run to run.
+# FUZZ_SEED=n: the same inputs in the same order (0, the default: new ones each time); make test uses 1.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 seconds=${1:-30}
@@ -19,7 +20,7 @@ trap 'for p in "${pid[@]}"; do kill "$p" 2>/dev/null; done; exit 130' INT TERM
 start() {
     local t=$1
     tests/fuzz/seeds.py "$t" "$B/seeds/$t" && mkdir -p "$B/corpus/$t" || return 1
-    "$B/${t}_fuzz" -max_total_time="$seconds" -max_len=600 -timeout=20 -rss_limit_mb=1500 -print_final_stats=1 -entropic=0 \
+    "$B/${t}_fuzz" -max_total_time="$seconds" -max_len=600 -timeout=60 -seed="${FUZZ_SEED:-0}" -rss_limit_mb=1500 -print_final_stats=1 -entropic=0 \
         -artifact_prefix="$B/crashes/$t-" "$B/corpus/$t" "$B/seeds/$t" >"$B/$t.log" 2>&1 &
     pid[$t]=$!
 }
