@@ -43,7 +43,8 @@ expect 126 "cannot run '$tmp/plain': Permission denied" "$sluice" "$tmp/plain"
 expect 125 'no program was given' "$sluice"
 expect 125 'no program was given' "$sluice" -p latency
 expect 125 'no program was given' "$sluice" --
-expect 125 "unrecognized option '--trace'" "$sluice" --trace echo STARTED
+expect 125 "unrecognized option '--traces'" "$sluice" --traces echo STARTED
+expect 125 "option trace: 'bogus' is not right; it must be off, list or folded" "$sluice" --trace=bogus echo STARTED
 expect 125 "option spin: 'abc' is not right; it must be a whole number of microseconds from 0 to 1000000" "$sluice" -o spin=abc echo STARTED
 expect 125 "option spin: '1000001'" "$sluice" -o spin=1000001 true
 expect 125 "option spin: '-1'" "$sluice" -o spin=-1 true
