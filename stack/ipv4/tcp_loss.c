@@ -395,13 +395,13 @@ static bool tcp_try_undo_partial(struct sock *sk, u32 prior_snd_una)
     return false;
 }
 
-/* SYN's first transmission was answered late: the retransmission was needless (Eifel on SYN). */
+/* The first SYN or SYN-ACK (retrans_stamp is its time) was answered, late: sending it again was needless. */
 void tcp_try_undo_spurious_syn(struct sock *sk)
 {
     struct tcp_sock *tp = tcp_sk(sk);
     u32 syn_stamp = tp->retrans_stamp;
 
-    if (tp->undo_marker && syn_stamp && tp->rx_opt.saw_tstamp && before(tp->rx_opt.rcv_tsecr, syn_stamp))
+    if (tp->undo_marker && syn_stamp && tp->rx_opt.saw_tstamp && tp->rx_opt.rcv_tsecr == syn_stamp)
         tp->undo_marker = 0;
 }
 

@@ -550,6 +550,11 @@ static void tcp_collapse_queue(struct sock *sk, struct sk_buff_head *list)
             continue;
         }
         if (!nskb || skb_tailroom(nskb) < len || TCP_SKB_CB(nskb)->end_seq != seq) {
+            if (skb->truesize < 2 * 4096 && /* alone between holes: nothing to gain */
+                (!next || TCP_SKB_CB(next)->seq != TCP_SKB_CB(skb)->end_seq)) {
+                nskb = NULL;
+                continue;
+            }
             nskb = alloc_skb(sock_net(sk), max_t(u32, 4096, len));
             if (!nskb)
                 return;

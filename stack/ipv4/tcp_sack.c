@@ -42,6 +42,30 @@ static bool tcp_is_sackblock_valid(const struct tcp_sock *tp, bool is_dsack, u32
     return !before(start_seq, end_seq - tp->max_window);
 }
 
+/* A D-SACK block. Returns its segments, 0 when it cannot be believed: larger than any window, or more
+ * duplicates than we ever retransmitted (the network duplicates, or the peer lies). */
+static u32 tcp_dsack_seen(struct tcp_sock *tp, u32 start_seq, u32 end_seq, struct tcp_sacktag_state *state)
+{
+    u32 seq_len = end_seq - start_seq, dup_segs = 1;
+
+    if (!before(start_seq, end_seq) || seq_len > tp->max_window)
+        return 0;
+    if (seq_len > tp->mss_cache && tp->mss_cache)
+        dup_segs = DIV_ROUND_UP(seq_len, tp->mss_cache);
+    else if (tp->tlp_high_seq && tp->tlp_retrans && tp->tlp_high_seq == end_seq)
+        state->flag |= FLAG_DSACK_TLP;
+    tp->dsack_dups += dup_segs;
+    if (tp->dsack_dups > tp->total_retrans)
+        return 0;
+    tp->rx_opt.sack_ok |= TCP_DSACK_SEEN;
+    /* RACK was too quick only if there is reordering, and not when a timer (TLP) resent it. */
+    if (tp->reord_seen && !(state->flag & FLAG_DSACK_TLP))
+        tp->rack.dsack_seen = 1;
+    state->flag |= FLAG_DSACKING_ACK;
+    state->sack_delivered += dup_segs; /* the needless retransmission was delivered too */
+    return dup_segs;
+}
+
 /* D-SACK (RFC 2883): the first block is below the ACK or within the second. Returns its segments. */
 static u32 tcp_check_dsack(struct sock *sk, const struct sk_buff *ack_skb, const struct tcp_sack_block *sp, int num_sacks,
                            u32 prior_snd_una, struct tcp_sacktag_state *state)
@@ -56,16 +80,10 @@ static u32 tcp_check_dsack(struct sock *sk, const struct sk_buff *ack_skb, const
     } else {
         return 0;
     }
-    dup_segs = 1;
-    if (sp[0].end_seq - sp[0].start_seq > tp->mss_cache && tp->mss_cache)
-        dup_segs = DIV_ROUND_UP(sp[0].end_seq - sp[0].start_seq, tp->mss_cache);
+    dup_segs = tcp_dsack_seen(tp, sp[0].start_seq, sp[0].end_seq, state);
+    if (!dup_segs)
+        return 0; /* Linux counts these as TCPDSACKIgnoredDubious */
     NET_ADD_STATS(sock_net(sk), LINUX_MIB_TCPDSACKRECVSEGS, dup_segs);
-    tp->dsack_dups += dup_segs;
-    tp->rx_opt.sack_ok |= TCP_DSACK_SEEN;
-    state->flag |= FLAG_DSACKING_ACK;
-    if (tp->tlp_high_seq && tp->tlp_retrans && sp[0].end_seq == tp->tlp_high_seq)
-        state->flag |= FLAG_DSACK_TLP;
-    tp->rack.dsack_seen = 1;
     /* D-SACK for already forgotten data: one undoable retransmission less. */
     if (tp->undo_marker && tp->undo_retrans > 0 && !after(sp[0].end_seq, prior_snd_una) &&
         after(sp[0].end_seq, tp->undo_marker))
