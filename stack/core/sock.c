@@ -390,7 +390,7 @@ static bool sk_mem_allowed(struct sock *sk, s64 allocated, int size, bool send)
     if (!send)
         return false;
     if (!(sk->sk_userlocks & SOCK_SNDBUF_LOCK)) /* sk_stream_moderate_sndbuf */
-        sk->sk_sndbuf = max(min(sk->sk_sndbuf, sk->sk_wmem_queued >> 1), 4608);
+        WRITE_ONCE(sk->sk_sndbuf, max(min(sk->sk_sndbuf, sk->sk_wmem_queued >> 1), 4608));
     return sk->sk_wmem_queued + size >= sk->sk_sndbuf;
 }
 

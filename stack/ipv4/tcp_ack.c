@@ -362,7 +362,7 @@ static bool tcp_may_update_window(const struct tcp_sock *tp, u32 ack, u32 ack_se
 static void tcp_snd_una_update(struct tcp_sock *tp, u32 ack)
 {
     tp->bytes_acked += ack - tp->snd_una;
-    tp->snd_una = ack;
+    WRITE_ONCE(tp->snd_una, ack); /* SIOCOUTQ reads it without the lock */
 }
 
 static int tcp_ack_update_window(struct sock *sk, const struct sk_buff *skb, u32 ack, u32 ack_seq)

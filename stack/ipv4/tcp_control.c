@@ -73,7 +73,8 @@ static void tcp_connect_init(struct sock *sk)
     tp->snd_wnd = 0;
     tp->snd_wl1 = 0;
     tcp_write_queue_purge(sk);
-    tp->snd_una = tp->snd_sml = tp->snd_up = tp->write_seq;
+    WRITE_ONCE(tp->snd_una, tp->write_seq);
+    tp->snd_sml = tp->snd_up = tp->write_seq;
     WRITE_ONCE(tp->snd_nxt, tp->write_seq);
     tp->rcv_nxt = 0;
     tp->rcv_wup = 0;

@@ -274,7 +274,7 @@ void tcp_fin(struct sock *sk)
     struct tcp_sock *tp = tcp_sk(sk);
 
     inet_csk_schedule_ack(sk);
-    sk->sk_shutdown |= RCV_SHUTDOWN;
+    WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | RCV_SHUTDOWN);
     sock_set_flag(sk, SOCK_DONE);
     switch ((u8)sk->sk_state) {
     case TCP_SYN_RECV:
@@ -329,14 +329,14 @@ static void tcp_check_urg(struct sock *sk, const struct tcphdr *th)
         tp->copied_seq != tp->rcv_nxt) {
         struct sk_buff *skb = skb_peek(&sk->sk_receive_queue);
 
-        tp->copied_seq++;
+        WRITE_ONCE(tp->copied_seq, tp->copied_seq + 1);
         if (skb && !before(tp->copied_seq, TCP_SKB_CB(skb)->end_seq)) {
             __skb_unlink(skb, &sk->sk_receive_queue);
             consume_skb(skb);
         }
     }
-    tp->urg_data = TCP_URG_NOTYET;
-    tp->urg_seq = ptr;
+    WRITE_ONCE(tp->urg_data, TCP_URG_NOTYET);
+    WRITE_ONCE(tp->urg_seq, ptr);
     tp->pred_flags = 0;
 }
 
@@ -354,7 +354,7 @@ static void tcp_urg(struct sock *sk, struct sk_buff *skb, const struct tcphdr *t
             u8 tmp;
 
             BUG_ON(skb_copy_bits(skb, ptr, &tmp, 1));
-            tp->urg_data = TCP_URG_VALID | tmp;
+            WRITE_ONCE(tp->urg_data, TCP_URG_VALID | tmp);
             if (!sock_flag(sk, SOCK_DEAD))
                 sk->sk_data_ready(sk);
         }
@@ -699,7 +699,7 @@ static void tcp_rcv_synrecv_acked(struct sock *sk, struct sk_buff *skb)
     }
     tcp_set_state(sk, TCP_ESTABLISHED);
     sk->sk_state_change(sk);
-    tp->snd_una = TCP_SKB_CB(skb)->ack_seq;
+    WRITE_ONCE(tp->snd_una, TCP_SKB_CB(skb)->ack_seq);
     tp->snd_wnd = (u32)be16toh(tcp_hdr(skb)->window) << tp->rx_opt.snd_wscale;
     tp->snd_wl1 = TCP_SKB_CB(skb)->seq;
     tp->max_window = max(tp->max_window, tp->snd_wnd);
@@ -719,7 +719,7 @@ static int tcp_rcv_finwait1_acked(struct sock *sk, struct sk_buff *skb, const st
     u64 tmo;
 
     tcp_set_state(sk, TCP_FIN_WAIT2);
-    sk->sk_shutdown |= SEND_SHUTDOWN;
+    WRITE_ONCE(sk->sk_shutdown, sk->sk_shutdown | SEND_SHUTDOWN);
     sk_dst_confirm(sk);
     if (!sock_flag(sk, SOCK_DEAD)) { /* wake up lingering close() */
         sk->sk_state_change(sk);

@@ -642,9 +642,9 @@ int tcp_twsk_unique(struct sock *sk, struct inet_timewait_sock *tw)
     if (!tw->tw_ts_recent_stamp || net->ipv4.sysctl_tcp_tw_reuse != 1 || tw->tw_substate != TCP_TIME_WAIT ||
         net_now(net) / NSEC_PER_SEC <= tw->tw_ts_recent_stamp)
         return 0;
-    tp->write_seq = tw->tw_snd_nxt + 65535 + 2;
+    WRITE_ONCE(tp->write_seq, tw->tw_snd_nxt + 65535 + 2);
     if (!tp->write_seq)
-        tp->write_seq = 1;
+        WRITE_ONCE(tp->write_seq, 1);
     tp->rx_opt.ts_recent = tw->tw_ts_recent;
     tp->rx_opt.ts_recent_stamp = tw->tw_ts_recent_stamp;
     return 1;
@@ -683,7 +683,7 @@ int tcp_v4_connect(struct sock *sk, const struct sockaddr *addr, socklen_t len)
     if (tp->rx_opt.ts_recent_stamp && inet->inet_daddr != fl.daddr) { /* reused: state of another peer */
         tp->rx_opt.ts_recent = 0;
         tp->rx_opt.ts_recent_stamp = 0;
-        tp->write_seq = 0;
+        WRITE_ONCE(tp->write_seq, 0);
     }
     inet->inet_dport = usin.sin_port;
     inet->inet_daddr = fl.daddr;
@@ -698,7 +698,8 @@ int tcp_v4_connect(struct sock *sk, const struct sockaddr *addr, socklen_t len)
     sk_setup_caps(sk, &rt->dst); /* takes the reference */
     rt = NULL;
     if (!tp->write_seq)
-        tp->write_seq = secure_tcp_seq(net, inet->inet_saddr, inet->inet_daddr, inet->inet_sport, inet->inet_dport);
+        WRITE_ONCE(tp->write_seq,
+                   secure_tcp_seq(net, inet->inet_saddr, inet->inet_daddr, inet->inet_sport, inet->inet_dport));
     tp->tsoffset = secure_tcp_ts_off(net, inet->inet_saddr, inet->inet_daddr);
     atomic_store(&inet->inet_id, net_random_u32(net) & 0xffff);
     if (tcp_fastopen_defer_connect(sk, &err))
