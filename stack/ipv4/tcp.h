@@ -4,10 +4,10 @@
 /* TCP (RFC 9293 and those listed in stack/README.md). One struct, one comment per field; who writes what:
  *   tcp.c            the program's side: sendmsg, recvmsg, poll, options, close
  *   tcp_output.c     segments out: write queue, TSO, windows, retransmission, ACKs
- *   tcp_input.c      segments in: ACK clock, SACK, loss, receive queues, state machine
+ *   tcp_input.c      segments in (tcp_state.c, tcp_ack.c, ...: see tcp_input.h)
  *   tcp_recovery.c   RACK; tcp_rate.c delivery rate; tcp_cong.c + tcp_cubic.c + tcp_bbr.c congestion control
  *   tcp_timer.c      RTO, probes, delayed ACK, keepalive
- *   tcp_ipv4.c       lookup, checksums, SYN handling, resets, ISN;  tcp_minisocks.c TIME-WAIT, SYN-RECEIVED
+ *   tcp_ipv4.c       lookup, checksums, connect, resets, ISN; tcp_ipv4_err.c ICMP errors; tcp_minisocks.c TIME-WAIT, SYN-RECEIVED
  *   tcp_handover.c   a live connection's state for the kernel twin
  * Everything in tcp_sock is under the socket lock. Time: ns from net_now(), unless the name says us/ms. */
 

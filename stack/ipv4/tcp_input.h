@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #ifndef SLUICE_IPV4_TCP_INPUT_H
 #define SLUICE_IPV4_TCP_INPUT_H
-/* What the files of the receive side share: tcp_input.c (state machine), tcp_ack.c (ACK clock),
- * tcp_sack.c (scoreboard), tcp_loss.c (recovery state machine), tcp_rcvqueue.c (receive queues, ACK policy). */
+/* What the files of the receive side share: tcp_input.c (options, acceptability, ESTABLISHED), tcp_state.c (the other
+ * states), tcp_ack.c (ACK clock), tcp_sack.c (scoreboard), tcp_loss.c (recovery state machine), tcp_rcvqueue.c and
+ * tcp_ofo.c (receive queues), tcp_rcvbuf.c (window and buffer), tcp_delack.c (when to acknowledge). */
 
 #include "tcp.h"
 
@@ -80,15 +81,35 @@ bool tcp_try_undo_recovery(struct sock *sk);
 void tcp_non_congestion_loss_retransmit(struct sock *sk);
 bool tcp_tsopt_ecr_before(const struct tcp_sock *tp, u32 when);
 
+/* tcp_input.c. tcp_validate_incoming: the first to fourth check of RFC 9293 3.10.7.4; false: skb was consumed. */
+bool tcp_validate_incoming(struct sock *sk, struct sk_buff *skb, const struct tcphdr *th, int syn_inerr);
+void tcp_urg(struct sock *sk, struct sk_buff *skb, const struct tcphdr *th);
+
 /* tcp_rcvqueue.c */
 void tcp_data_queue(struct sock *sk, struct sk_buff *skb); /* takes skb over */
 int tcp_queue_rcv(struct sock *sk, struct sk_buff *skb, bool *fragstolen);
+bool tcp_try_coalesce(struct sock *sk, struct sk_buff *to, struct sk_buff *from, bool *fragstolen);
+void tcp_rcv_nxt_update(struct tcp_sock *tp, u32 seq);
+int tcp_try_rmem_schedule(struct sock *sk, struct sk_buff *skb, unsigned int size);
+void tcp_drop_reason(struct sock *sk, struct sk_buff *skb, enum skb_drop_reason reason);
+
+/* tcp_ofo.c */
+void tcp_data_queue_ofo(struct sock *sk, struct sk_buff *skb); /* takes skb over */
+void tcp_ofo_queue(struct sock *sk);
+void tcp_dsack_set(struct sock *sk, u32 seq, u32 end_seq);
+void tcp_sack_remove(struct tcp_sock *tp);
+void tcp_send_dupack(struct sock *sk, const struct sk_buff *skb);
+
+/* tcp_rcvbuf.c */
 void tcp_event_data_recv(struct sock *sk, struct sk_buff *skb);
+void tcp_rcv_rtt_measure_ts(struct sock *sk, const struct sk_buff *skb);
+void tcp_grow_window(struct sock *sk, const struct sk_buff *skb);
+void tcp_clamp_window(struct sock *sk);
+
+/* tcp_delack.c */
 void tcp_ack_snd_check(struct sock *sk);
 void __tcp_ack_snd_check(struct sock *sk, int ofo_possible);
-void tcp_rcv_rtt_measure_ts(struct sock *sk, const struct sk_buff *skb);
-void tcp_send_dupack(struct sock *sk, const struct sk_buff *skb);
-void tcp_drop_reason(struct sock *sk, struct sk_buff *skb, enum skb_drop_reason reason);
+void tcp_incr_quickack(struct sock *sk, unsigned int max_quickacks);
 bool tcp_in_quickack_mode(struct sock *sk);
 void tcp_ecn_check_ce(struct sock *sk, const struct sk_buff *skb);
 void tcp_ecn_accept_cwr(struct sock *sk, const struct sk_buff *skb);
