@@ -455,6 +455,27 @@ struct file *file_enter_slow(int fd)
     return NULL;
 }
 
+struct file *enter_new(int fd)
+{
+    struct file *f;
+
+    if (fd_kind_of(fd) != FD_NEW || shim_bypass() || !(f = fget(fd)))
+        return NULL;
+    shim_tls.saved_errno = errno;
+    SHIM_ENTER();
+    if (atomic_load(&f->state) == FILE_NEW)
+        return f;
+    fput(f);
+    SHIM_EXIT();
+    return NULL;
+}
+
+void leave_new(struct file *f)
+{
+    fput(f);
+    SHIM_EXIT();
+}
+
 bool file_leave(struct file *f, ssize_t r)
 {
     bool again = r <= 0 && atomic_load(&f->state) == FILE_HANDED;

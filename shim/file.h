@@ -149,6 +149,9 @@ static inline struct file *file_enter(int fd)
 {
     return likely(fd_kind_of(fd) < FD_STACK) ? NULL : file_enter_slow(fd);
 }
+/* A file that is undecided, with a reference and SHIM_ENTER(); or NULL. Left by leave_new(). */
+struct file *enter_new(int fd);
+void leave_new(struct file *f);
 /* Leave: SHIM_LEAVE(), fput(), deferred handlers, cancellation. Returns true when the call is to be made
  * again (SA_RESTART, or the connection was handed over meanwhile). */
 bool file_leave(struct file *f, ssize_t r);
@@ -160,6 +163,10 @@ ssize_t sock_read_iter(struct kiocb *iocb, struct iov_iter *to);
 ssize_t sock_write_iter(struct kiocb *iocb, struct iov_iter *from);
 /* Poll mask (EPOLL*) of a file of ours: the stack's half; a listener's twin is the caller's business. */
 u32 file_poll(struct file *f, struct poll_table *pt);
+
+/* The pointer in libc's transparent unions of sockaddr types. */
+#define SA(arg) ((const struct sockaddr *)(arg).__sockaddr__)
+#define SA_OUT(arg) ((struct sockaddr *)(arg).__sockaddr__)
 
 /* One call on descriptor fd: `op` (f is the file; value or -errno) when it is ours, else `call`, the real
  * one. Restarts by the rules of signal(7). */
@@ -185,7 +192,7 @@ int sockaddr_out(const struct file *f, const struct sockaddr_in *in, struct sock
 int file_setsockopt(struct socket *sock, int level, int optname, const void *val, socklen_t len);
 int file_getsockopt(struct socket *sock, int level, int optname, void *val, socklen_t *len);
 
-/* ---- epoll.c ------------------------------------------------------------------------------------------ */
+/* ---- epoll.c, epoll_wait.c --------------------------------------------------------------------------- */
 
 /* f became FILE_STACK/FILE_LISTEN_BOTH: its memberships move from the kernel's sets to ours. */
 void epoll_file_to_stack(struct file *f);
