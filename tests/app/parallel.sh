@@ -39,7 +39,13 @@ cat >"$SCRATCH/seq.sh" <<'S'
 bad=0
 for i in $(seq 200); do
     n=$((i % 64 + 1))
-    timeout 20 "$@" curl -sS -o "$SCRATCH/seq.out" "http://$ADDR_S/f$n" && cmp -s "$SCRATCH/seq.out" "$SCRATCH/www/f$n" || bad=$((bad + 1))
+    timeout 20 "$@" curl -sS -o "$SCRATCH/seq.out" "http://$ADDR_S/f$n" 2>"$SCRATCH/seq.err" && cmp "$SCRATCH/seq.out" "$SCRATCH/www/f$n" 2>>"$SCRATCH/seq.err"
+    rc=$?
+    cat "$SCRATCH/seq.err" >&2
+    if [ $rc != 0 ]; then
+        bad=$((bad + 1))
+        { echo "curl $i ended with status $rc:"; tail -n 30 "$SCRATCH/seq.err"; } >>"$SCRATCH/seq.bad"
+    fi
     rm -f "$SCRATCH/seq.out"
 done
 echo $bad
@@ -48,6 +54,7 @@ export SCRATCH ADDR_S
 start=$(date +%s%N)
 bad=$(run "${IN_C[@]}" env "$(stats_env seq)" SLUICE_LOG=info bash "$SCRATCH/seq.sh" "${SL[@]}" 2>"$SCRATCH/seq.log")
 same "200 curls one after another: how many differ" "$bad" 0
+[ ! -e "$SCRATCH/seq.bad" ] || sed 's/^/# /' "$SCRATCH/seq.bad"
 echo "# 200 curls took $((($(date +%s%N) - start) / 1000000)) ms"
 if [ -z "$KERNEL_ONLY" ]; then
     check "200 curls: every one through the stack" "$(stat_of seq TcpActiveOpens) of 200; $(grep 'left to the kernel' "$SCRATCH/seq.log" | sort | uniq -c)" \
