@@ -70,7 +70,7 @@ SHIM_O := $(call obj,$(filter-out $(PROGRAMS_C),$(wildcard shim/*.c)))
 # A call of the program's is the outermost function of what --trace prints, so it must not jump out of its frame.
 $(SHIM_O): ALL_CFLAGS += -fno-optimize-sibling-calls
 # The two programs and what they share with the library: the option list.
-LAUNCHER_O := $(call obj,$(wildcard shim/launcher.c shim/config.c))
+LAUNCHER_O := $(call obj,$(wildcard shim/launcher.c shim/config.c shim/filter.c))
 CTL_O := $(call obj,$(wildcard shim/sluicectl.c shim/doctor.c shim/firewall.c))
 TESTLIB_O := $(call obj,$(wildcard tests/lib/*.c))
 TEST_C := $(wildcard tests/unit/*_test.c tests/tcp/*_test.c tests/sim/*_test.c)

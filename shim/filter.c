@@ -64,6 +64,25 @@ static bool parse_choice(const char *word, const char *const *names, int n, int 
     return false;
 }
 
+static const char *const verdicts[] = {"drop", "accept", "reject"}, *const hooks[] = {"in", "out"}; /* as NF_VERDICT_* */
+static const char *const rejects[NF_REJECT_MAX] = { /* as NF_REJECT_*; AUTO has no name */
+    "", "reset", "port-unreachable", "host-unreachable", "net-unreachable", "admin-prohibited"};
+
+/* "with ARG". NULL, or what is wrong. */
+static const char *parse_with(const char *arg, struct nf_rule *r)
+{
+    int with;
+
+    if (r->verdict != NF_VERDICT_REJECT)
+        return "with belongs to reject";
+    if (!*arg || !parse_choice(arg, rejects, NF_REJECT_MAX, &with))
+        return "after with comes reset, port-unreachable, host-unreachable, net-unreachable or admin-prohibited";
+    if (with == NF_REJECT_RESET && r->proto != IPPROTO_TCP)
+        return "a reset belongs to tcp: name it before";
+    r->reject_with = (u8)with;
+    return NULL;
+}
+
 /* What follows verdict and direction. NULL, or what is wrong. */
 static const char *parse_match(const char *s, struct nf_rule *r)
 {
@@ -75,10 +94,17 @@ static const char *parse_match(const char *s, struct nf_rule *r)
             r->proto = word[0] == 't' ? IPPROTO_TCP : word[0] == 'u' ? IPPROTO_UDP : IPPROTO_ICMP;
             continue;
         }
-        if (strcmp(word, "from") && strcmp(word, "to") && strcmp(word, "port"))
-            return "only tcp, udp, icmp, from, to and port may stand here";
+        if (strcmp(word, "from") && strcmp(word, "to") && strcmp(word, "port") && strcmp(word, "with"))
+            return "only tcp, udp, icmp, from, to, port and with may stand here";
         if (!next_word(&s, arg, sizeof(arg)))
-            return "from and to need an address, port a number";
+            return "from and to need an address, port a number, with a word";
+        if (!strcmp(word, "with")) {
+            const char *wrong = parse_with(arg, r);
+
+            if (wrong)
+                return wrong;
+            continue;
+        }
         if (!strcmp(word, "port")) {
             if (!side)
                 return "port follows from ADDRESS or to ADDRESS (any is an address too)";
@@ -99,7 +125,6 @@ static const char *parse_match(const char *s, struct nf_rule *r)
 
 int filter_parse_line(const char *line, struct nf_rule *rule, const char **wrong)
 {
-    static const char *const verdicts[] = {"drop", "accept", "reject"}, *const hooks[] = {"in", "out"};
     char word[64];
     int verdict, hook;
 
@@ -114,19 +139,48 @@ int filter_parse_line(const char *line, struct nf_rule *rule, const char **wrong
     *wrong = "after the verdict comes in or out";
     if (!next_word(&line, word, sizeof(word)) || !parse_choice(word, hooks, 2, &hook))
         return -1;
-    rule->verdict = (u8)verdict; /* in the order of NF_VERDICT_* */
+    rule->verdict = (u8)verdict;
     rule->hook = hook ? NF_LOCAL_OUT : NF_LOCAL_IN;
     *wrong = parse_match(line, rule);
     return *wrong ? -1 : 1;
 }
 
-int filter_load(struct net *net, const char *path, char *why, size_t len)
+static size_t print_side(char *buf, size_t len, const char *word, __be32 addr, __be32 mask, u16 port)
+{
+    char a[INET_ADDRSTRLEN] = "any", bits[8] = "", num[16] = "";
+
+    if (!mask && !port)
+        return 0;
+    if (mask) {
+        inet_ntop(AF_INET, &addr, a, sizeof(a));
+        if (~mask)
+            snprintf(bits, sizeof(bits), "/%d", __builtin_popcount(mask));
+    }
+    if (port)
+        snprintf(num, sizeof(num), " port %u", port);
+    return (size_t)snprintf(buf, len, " %s %s%s%s", word, a, bits, num);
+}
+
+char *filter_print(const struct nf_rule *r, char *buf, size_t len)
+{
+    const char *proto = r->proto == IPPROTO_TCP ? " tcp" : r->proto == IPPROTO_UDP ? " udp" : r->proto == IPPROTO_ICMP ? " icmp" : "";
+    size_t n = (size_t)snprintf(buf, len, "%s %s%s", verdicts[r->verdict], hooks[r->hook == NF_LOCAL_OUT], proto);
+
+    n += print_side(buf + n, len - n, "from", r->saddr, r->smask, r->sport);
+    n += print_side(buf + n, len - n, "to", r->daddr, r->dmask, r->dport);
+    if (r->reject_with)
+        snprintf(buf + n, len - n, " with %s", rejects[r->reject_with]);
+    return buf;
+}
+
+int filter_load(const char *path, int (*add)(void *arg, const struct nf_rule *rule), void *arg, char *why, size_t len)
 {
     FILE *f = fopen(path, "re");
     struct nf_rule rule;
     const char *wrong;
     char line[512];
-    int n = 0, r;
+    u32 n = 0;
+    int r;
 
     if (!f) {
         r = -errno;
@@ -135,10 +189,12 @@ int filter_load(struct net *net, const char *path, char *why, size_t len)
     }
     for (r = 0; r >= 0 && fgets(line, sizeof(line), f);) {
         n++;
-        r = filter_parse_line(line, &rule, &wrong);
+        wrong = "it is too long";
+        r = strchr(line, '\n') || feof(f) ? filter_parse_line(line, &rule, &wrong) : -1;
+        rule.line = n;
         if (r < 0)
-            snprintf(why, len, "line %d of the filter file %s is wrong: %s", n, path, wrong);
-        else if (r > 0 && nf_add_rule(net, &rule))
+            snprintf(why, len, "line %u of the filter file %s is wrong: %s", n, path, wrong);
+        else if (r > 0 && add && add(arg, &rule))
             r = -1, snprintf(why, len, "there is no memory for the rules of %s", path);
     }
     fclose(f);

@@ -4,6 +4,7 @@
  * run, 127 not found, else the program's. */
 
 #include "config.h"
+#include "filter.h"
 #include <argp.h>
 #include <elf.h>
 #include <fcntl.h>
@@ -268,6 +269,8 @@ int main(int argc, char **argv)
     if (l.program == 0) /* only `sluice --` is left */
         die("no program was given; say what to run, as in: sluice curl http://192.0.2.1/ (sluice --help tells more)");
     if (config_from_env(&check, environ, err, sizeof(err)))
+        die("%s", err);
+    if (check.filter[0] && filter_load(check.filter, NULL, NULL, err, sizeof(err)))
         die("%s", err);
     find_library(lib, sizeof(lib));
 

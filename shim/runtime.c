@@ -517,6 +517,8 @@ static bool privileged(void)
     return raw_syscall4(SYS_capget, &h, d, 0, 0) == 0 && (d[0].effective & need) == need;
 }
 
+static int add_rule(void *net, const struct nf_rule *rule) { return nf_add_rule(net, rule); }
+
 /* rt.lock held, std descriptors filled. 0 or -errno with rt.why. */
 static int start(void)
 {
@@ -549,7 +551,7 @@ static int start(void)
     }
     read_sysctls(&net->ipv4);
     net_tick(net);
-    r = sluice_config.filter[0] ? filter_load(net, sluice_config.filter, rt.why, sizeof(rt.why)) : 0;
+    r = sluice_config.filter[0] ? filter_load(sluice_config.filter, add_rule, net, rt.why, sizeof(rt.why)) : 0;
     if (r)
         goto err_net;
     r = rtnl_init(net);

@@ -366,6 +366,11 @@ static void nstat_line(char *v[])
         printf("%-32s%-16s\n", v[1], v[2]);
     else if (!strcmp(v[0], "drop"))
         printf("Drop%-28s%-16s%s\n", v[1], v[2], v[3]);
+    else if (!strcmp(v[0], "rule"))
+        printf("Filter line %s: %s packets, %s bytes: %s\n", v[1], v[2], v[3], v[4]);
+    else if (!strcmp(v[0], "qdisc"))
+        printf("Qdisc %s on %s: sent %s packets, %s bytes; dropped %s, overlimits %s, requeues %s; backlog %s bytes, %s packets\n", v[2],
+               v[1], v[3], v[4], v[5], v[6], v[7], v[8], v[9]);
     else if (!strcmp(v[0], "dev"))
         printf("Device %s: %s (%s); received %s packets, %s bytes; sent %s packets, %s bytes; dropped %s, %s\n", v[1], v[2], v[3],
                v[4], v[5], v[6], v[7], v[8], v[9]);
@@ -373,45 +378,58 @@ static void nstat_line(char *v[])
         printf("Left to the kernel, %s time%s: %s\n", v[1], strcmp(v[1], "1") ? "s" : "", v[2]);
 }
 
-/* One member list of the JSON object. Each line belongs to one of four lists; they come in order. */
-static void nstat_json_line(char *v[], const char **list)
+/* The lists of the JSON object, and what their members' fields are called: a '"' before the name: a text. */
+static const struct nstat_list {
+    const char *kind, *name, *fields[9];
+} nstat_lists[] = {
+    {"mib", "counters", {NULL}},
+    {"drop", "drops", {"\"reason", "count", "\"text"}},
+    {"rule", "rules", {"line", "packets", "bytes", "\"rule"}},
+    {"dev", "devices", {"\"name", "\"mode", "\"reason", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "rx_dropped", "tx_dropped"}},
+    {"qdisc", "qdiscs", {"\"device", "\"kind", "packets", "bytes", "dropped", "overlimits", "requeues", "backlog", "qlen"}},
+    {"fallback", "fallbacks", {"count", "\"why"}},
+};
+
+static void nstat_json_member(const struct nstat_list *l, char *v[])
 {
-    const char *kind = v[0];
-    if (strcmp(kind, "mib") && strcmp(kind, "drop") && strcmp(kind, "dev") && strcmp(kind, "fallback"))
-        return;
-    bool same = *list && !strcmp(*list, kind), object = !strcmp(kind, "mib");
-    if (!same) {
-        if (*list)
-            printf("%s", !strcmp(*list, "mib") ? "}" : "]");
-        printf(", \"%s\": %s", object ? "counters" : !strcmp(kind, "drop") ? "drops" : !strcmp(kind, "dev") ? "devices" : "fallbacks",
-               object ? "{" : "[");
-        *list = object ? "mib" : !strcmp(kind, "drop") ? "drop" : !strcmp(kind, "dev") ? "dev" : "fallback";
-    }
-    printf("%s", same ? ", " : "");
-    if (object) {
+    if (!l->fields[0]) {
         printf("\"%s\": %s", v[1], v[2]);
-    } else if (!strcmp(kind, "drop")) {
-        printf("{\"reason\": \"%s\", \"count\": %s, \"text\": ", v[1], v[2]);
-        json_string(v[3]);
-        printf("}");
-    } else if (!strcmp(kind, "dev")) {
-        printf("{\"name\": \"%s\", \"mode\": ", v[1]);
-        json_string(v[2]);
-        printf(", \"reason\": ");
-        json_string(v[3]);
-        printf(", \"rx_packets\": %s, \"rx_bytes\": %s, \"tx_packets\": %s, \"tx_bytes\": %s, \"rx_dropped\": %s, \"tx_dropped\": %s}",
-               v[4], v[5], v[6], v[7], v[8], v[9]);
-    } else {
-        printf("{\"count\": %s, \"why\": ", v[1]);
-        json_string(v[2]);
-        printf("}");
+        return;
     }
+    for (int i = 0; i < 9 && l->fields[i]; i++) {
+        const bool text = l->fields[i][0] == '"';
+        printf("%s\"%s\": ", i ? ", " : "{", l->fields[i] + text);
+        if (text)
+            json_string(v[i + 1]);
+        else
+            printf("%s", v[i + 1]);
+    }
+    putchar('}');
+}
+
+/* Lines come list by list; *list is the one that is open. */
+static void nstat_json_line(char *v[], const struct nstat_list **list)
+{
+    const struct nstat_list *l = nstat_lists, *end = l + sizeof(nstat_lists) / sizeof(*nstat_lists);
+    while (l < end && strcmp(l->kind, v[0]))
+        l++;
+    if (l == end)
+        return;
+    if (l != *list) {
+        if (*list)
+            putchar((*list)->fields[0] ? ']' : '}');
+        printf(", \"%s\": %c", l->name, l->fields[0] ? '[' : '{');
+    } else {
+        printf(", ");
+    }
+    *list = l;
+    nstat_json_member(l, v);
 }
 
 static bool nstat_process(int pid, bool json, bool first)
 {
     char line[1024], *v[10];
-    const char *list = NULL;
+    const struct nstat_list *list = NULL;
     FILE *in = ask(pid);
     if (!in)
         return false;
@@ -431,7 +449,7 @@ static bool nstat_process(int pid, bool json, bool first)
         }
     }
     if (json)
-        printf("%s}", !list ? "" : !strcmp(list, "mib") ? "}" : "]");
+        printf("%s}", !list ? "" : list->fields[0] ? "]" : "}");
     fclose(in);
     return true;
 }
@@ -501,7 +519,7 @@ static const struct argp argp = {
     "Look at programs that run under sluice, and at what this host can do for them.\v"
     "doctor  what this host and each of its interfaces can do, and what to type to mend it\n"
     "ss      sockets, as ss(8) shows them, and who serves each: the stack, or the kernel and why\n"
-    "nstat   counters by the names of nstat(8), drops by reason, devices, fallbacks\n\n"
+    "nstat   counters by the names of nstat(8), drops by reason, filter rules, devices, queueing disciplines, fallbacks\n\n"
     "Without PID: all processes in this network namespace. Exit status: 0, or 1 when something failed.",
     NULL,
     NULL,

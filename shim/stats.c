@@ -4,8 +4,8 @@
  * sluicectl connects to the abstract socket "\0sluice/<pid>" and gets, without asking, one byte with a memfd:
  * the answer never blocks the thread that gives it, however long it is. Its lines are tab-separated:
  *   sock STATE recvq sendq local peer | kernel inode why | mib name value | drop name count text |
- *   dev name mode reason rx_packets rx_bytes tx_packets tx_bytes rx_dropped tx_dropped |
- *   fallback count why | program pid name */
+ *   rule line packets bytes text | dev name mode reason rx_packets rx_bytes tx_packets tx_bytes rx_dropped tx_dropped |
+ *   qdisc dev kind packets bytes dropped overlimits requeues backlog qlen | fallback count why | program pid name */
 
 #include "stats.h"
 #include "../netdev/af_xdp.h"
@@ -13,8 +13,10 @@
 #include "../stack/core/net.h"
 #include "../stack/core/netdevice.h"
 #include "../stack/core/rcu.h"
+#include "../stack/core/sch_generic.h"
 #include "../stack/ipv4/tcp.h"
 #include "config.h"
+#include "filter.h"
 #include "handover.h"
 #include "runtime.h"
 #include <arpa/inet.h>
@@ -145,6 +147,33 @@ static void print_dev(FILE *out, const struct net_device *top)
             s->rx_packets, s->rx_bytes, s->tx_packets, s->tx_bytes, s->rx_dropped, s->tx_dropped);
 }
 
+/* Call fn for each rule, in the order of input, output; first: the first of all. */
+static void each_rule(FILE *out, struct net *net, void (*fn)(FILE *out, const struct nf_rule *r, const char *text, bool first))
+{
+    char text[FILTER_TEXT_MAX];
+    struct nf_rule r;
+    bool first = true;
+    for (int h = 0; h < NF_HOOK_MAX; h++)
+        for (unsigned n = 0; nf_get_rule(net, (enum nf_inet_hooks_)h, n, &r); n++, first = false)
+            fn(out, &r, filter_print(&r, text, sizeof(text)), first);
+}
+
+static void print_rule(FILE *out, const struct nf_rule *r, const char *text, bool first)
+{
+    (void)first;
+    fprintf(out, "rule\t%u\t%lu\t%lu\t%s\n", r->line, r->packets, r->bytes, text);
+}
+
+/* The discipline of the device that is in the list: what wraps the interface has it. RCU section. */
+static void print_qdisc(FILE *out, const struct net_device *top)
+{
+    struct Qdisc *q = rcu_dereference(top->qdisc);
+    if (q)
+        fprintf(out, "qdisc\t%s\t%s\t%lu\t%lu\t%lu\t%lu\t%lu\t%lu\t%u\n", top->name, q->ops->id, atomic_load(&q->stats.packets),
+                atomic_load(&q->stats.bytes), atomic_load(&q->stats.drops), atomic_load(&q->stats.overlimits),
+                atomic_load(&q->stats.requeues), atomic_load(&q->stats.backlog), READ_ONCE(q->qlen));
+}
+
 static void print_all(FILE *out, struct net *net)
 {
     struct net_device *dev;
@@ -156,9 +185,12 @@ static void print_all(FILE *out, struct net *net)
     for (int i = 0; i < __SKB_DROP_REASON_MAX; i++)
         if (atomic_load(&net->drops[i]))
             fprintf(out, "drop\t%s\t%lu\t%s\n", drop_reason_name(i), atomic_load(&net->drops[i]), drop_reason_text(i));
+    each_rule(out, net, print_rule);
     rcu_read_lock();
     cds_list_for_each_entry_rcu(dev, &net->dev_list, node)
         print_dev(out, dev);
+    cds_list_for_each_entry_rcu(dev, &net->dev_list, node)
+        print_qdisc(out, dev);
     rcu_read_unlock();
     pthread_mutex_lock(&fallbacks.lock);
     for (int i = 0; i < fallbacks.n; i++)
@@ -273,8 +305,24 @@ static void json_dev(FILE *out, const struct net_device *top, bool first)
     json_string(out, af_xdp_mode_reason(dev));
     fprintf(out,
             ", \"rx_packets\": %lu, \"rx_bytes\": %lu, \"tx_packets\": %lu, \"tx_bytes\": %lu, \"rx_dropped\": %lu, "
-            "\"tx_dropped\": %lu, \"rx_errors\": %lu, \"tx_errors\": %lu}",
+            "\"tx_dropped\": %lu, \"rx_errors\": %lu, \"tx_errors\": %lu",
             s->rx_packets, s->rx_bytes, s->tx_packets, s->tx_bytes, s->rx_dropped, s->tx_dropped, s->rx_errors, s->tx_errors);
+    const struct Qdisc *q = rcu_dereference(top->qdisc);
+    if (q)
+        fprintf(out,
+                ", \"qdisc\": {\"kind\": \"%s\", \"packets\": %lu, \"bytes\": %lu, \"dropped\": %lu, \"overlimits\": %lu, "
+                "\"requeues\": %lu, \"backlog\": %lu, \"qlen\": %u}",
+                q->ops->id, q->stats.packets, q->stats.bytes, q->stats.drops, q->stats.overlimits, q->stats.requeues, q->stats.backlog,
+                q->qlen);
+    fputc('}', out);
+}
+
+static void json_rule(FILE *out, const struct nf_rule *r, const char *text, bool first)
+{
+    fprintf(out, "%s\n    {\"line\": %u, \"packets\": %lu, \"bytes\": %lu, \"rule\": ", first ? "" : ",", r->line, r->packets,
+            r->bytes);
+    json_string(out, text);
+    fputc('}', out);
 }
 
 static void json_net(FILE *out, struct net *net)
@@ -292,6 +340,8 @@ static void json_net(FILE *out, struct net *net)
         first = false;
     }
     rcu_read_unlock();
+    fprintf(out, "],\n  \"rules\": [");
+    each_rule(out, net, json_rule);
     fprintf(out, "],\n  \"counters\": {");
     first = true;
     for (int i = 0; i < __MIB_MAX; i++) {

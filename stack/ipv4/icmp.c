@@ -168,8 +168,8 @@ static bool icmp_error_allowed(const struct sk_buff *skb_in)
     return type && (*type == ICMP_ECHO || *type == ICMP_ECHOREPLY || *type == ICMP_TIMESTAMP || *type == ICMP_TIMESTAMPREPLY);
 }
 
-/* A received packet, on a device whose addresses are ours alone; what we send ourselves is told by errno. */
-void icmp_send(struct sk_buff *skb_in, int type, int code, __be32 info)
+/* A received packet; what we send ourselves is told by errno. */
+void __icmp_send(struct sk_buff *skb_in, int type, int code, __be32 info)
 {
     const struct iphdr *iph;
     struct icmphdr *icmph;
@@ -177,7 +177,7 @@ void icmp_send(struct sk_buff *skb_in, int type, int code, __be32 info)
     struct net *net = skb_in->net;
     u32 room, from;
 
-    if (!skb_in->dev || !skb_in->dev->own_address || skb_in->network_header == 0xffff)
+    if (!skb_in->dev || skb_in->network_header == 0xffff)
         return;
     iph = ip_hdr(skb_in);
     if (!icmp_error_allowed(skb_in) || !icmp_allow(net, iph->saddr))
@@ -210,6 +210,12 @@ void icmp_send(struct sk_buff *skb_in, int type, int code, __be32 info)
     return;
 drop:
     kfree_skb_reason(skb, SKB_DROP_REASON_NOMEM);
+}
+
+void icmp_send(struct sk_buff *skb_in, int type, int code, __be32 info)
+{
+    if (skb_in->dev && skb_in->dev->own_address)
+        __icmp_send(skb_in, type, code, info);
 }
 
 /* ---- receiving --------------------------------------------------------------------------------------------------------- */
@@ -336,35 +342,39 @@ drop:
     return 0;
 }
 
-/* Role: neigh_error_report: the next hop of our own packet does not answer. Its socket gets what a router's "host
- * unreachable" would tell it, and the route is asked for anew. Called without locks. Takes skb over. */
-static void icmp_neigh_error(struct neighbour *n, struct sk_buff *skb)
+void icmp_local_unreach(const struct sk_buff *skb, struct net_device *dev, u8 code)
 {
-    const struct net_protocol *p;
+    const struct iphdr *iph = ip_hdr(skb);
+    const struct net_protocol *p = inet_find_protocol(iph->protocol);
+    const u32 from = (u32)skb_network_offset(skb);
     struct sk_buff *err;
-    struct iphdr *iph;
 
-    if (skb->dst)
-        atomic_store(&skb->dst->obsolete, 1);
-    if (skb->protocol != htobe16(ETH_P_IP) || skb->network_header == 0xffff)
-        goto out;
-    iph = ip_hdr(skb);
-    p = inet_find_protocol(iph->protocol);
+    if (!p || !p->err_handler)
+        return;
     err = icmp_alloc(skb->net, (u32)sizeof(struct icmphdr) + iph->ihl * 4u + 20);
     if (!err)
-        goto out;
+        return;
     skb_reset_transport_header(err);
     icmp_hdr(err)->type = ICMP_DEST_UNREACH;
-    icmp_hdr(err)->code = ICMP_HOST_UNREACH;
-    err->dev = n->dev;
+    icmp_hdr(err)->code = code;
+    err->dev = dev;
     skb_pull(err, sizeof(struct icmphdr));
-    if (p && p->err_handler && !skb_copy_bits(skb, (u32)skb_network_offset(skb), err->data, min(err->len, skb->len - (u32)skb_network_offset(skb)))) {
+    if (!skb_copy_bits(skb, from, err->data, min(err->len, skb->len - from))) {
         rcu_read_lock();
         p->err_handler(err, 0);
         rcu_read_unlock();
     }
     consume_skb(err);
-out:
+}
+
+/* Role: neigh_error_report: the next hop of our own packet does not answer. Its socket gets what a router's "host
+ * unreachable" would tell it, and the route is asked for anew. Called without locks. Takes skb over. */
+static void icmp_neigh_error(struct neighbour *n, struct sk_buff *skb)
+{
+    if (skb->dst)
+        atomic_store(&skb->dst->obsolete, 1);
+    if (skb->protocol == htobe16(ETH_P_IP) && skb->network_header != 0xffff)
+        icmp_local_unreach(skb, n->dev, ICMP_HOST_UNREACH);
     kfree_skb_reason(skb, SKB_DROP_REASON_NEIGH_FAILED);
 }
 

@@ -95,10 +95,14 @@ void inet_net_exit(struct net *net);
 
 enum nf_inet_hooks_ { NF_LOCAL_IN = 0, NF_LOCAL_OUT, NF_POST_ROUTING, NF_HOOK_MAX };
 enum { NF_VERDICT_DROP = 0, NF_VERDICT_ACCEPT = 1, NF_VERDICT_REJECT = 2 };
+/* How a reject is told (iptables-extensions(8), REJECT). AUTO: a reset for TCP, else port unreachable. */
+enum { NF_REJECT_AUTO = 0, NF_REJECT_RESET, NF_REJECT_PORT, NF_REJECT_HOST, NF_REJECT_NET, NF_REJECT_ADMIN, NF_REJECT_MAX };
 struct nf_table {
-    spinlock_t lock; /* writers of rules and count; nothing nests in it */
+    spinlock_t lock; /* writers of rules and count; the queue `rejected`. Nothing nests in it */
     struct cds_list_head rules[NF_HOOK_MAX]; /* nf_entry.node; RCU: written under lock, read anywhere */
     _Atomic u32 count[NF_HOOK_MAX];          /* 0: the hook costs one load */
+    struct sk_buff_head rejected;            /* the beginnings of our own packets whose senders are to be told */
+    struct timer_list reject_timer;          /* does so, with no lock held */
 };
 struct nf_rule { /* 0 in a field: any */
     enum nf_inet_hooks_ hook;
@@ -106,15 +110,22 @@ struct nf_rule { /* 0 in a field: any */
     u16 sport, dport; /* host order */
     u8 proto;
     u8 verdict;
-    _Atomic u64 packets;
+    u8 reject_with;     /* NF_REJECT_* */
+    u32 line;           /* of the file it came from, for people; 0: none */
+    u64 packets, bytes; /* that it decided about, as nf_get_rule() tells them */
 };
 int nf_init(struct net *net);
 void nf_exit(struct net *net);
 /* Append a rule; first match wins, no match accepts. 0 or -ENOMEM. */
 int nf_add_rule(struct net *net, const struct nf_rule *rule);
 void nf_flush(struct net *net);
-/* Copy the hook's rule number n with its counter. False: there are not so many. */
+/* Copy the hook's rule number n with its counters. False: there are not so many. */
 bool nf_get_rule(struct net *net, enum nf_inet_hooks_ hook, unsigned n, struct nf_rule *rule);
+/* Role: tell the sender of a packet that a rule rejects: the peer at LOCAL_IN (at once), our own socket at LOCAL_OUT
+ * (soon, without locks: as Linux's answer that comes back through lo). skb stays the caller's. nf_reject.c */
+void nf_reject(struct sk_buff *skb, enum nf_inet_hooks_ hook, u8 with);
+void nf_reject_init(struct net *net);
+void nf_reject_exit(struct net *net);
 /* Role: run the hook; when it accepts, okfn(net, sk, skb) and its value; else skb is dropped: -EPERM. */
 int nf_hook_slow(enum nf_inet_hooks_ hook, struct net *net, struct sock *sk, struct sk_buff *skb,
                  int (*okfn)(struct net *, struct sock *, struct sk_buff *));
@@ -128,8 +139,13 @@ static inline int nf_hook(enum nf_inet_hooks_ hook, struct net *net, struct sock
 
 /* ---- icmp.c ------------------------------------------------------------------------------------------ */
 
-/* Send an ICMP error about skb_in (not taken over), rate limited (RFC 1812 4.3.2.8). */
+/* Send an ICMP error about skb_in (not taken over), rate limited (RFC 1812 4.3.2.8). On a shared address the kernel
+ * answers for what is nobody's: icmp_send() sends on an address of our own only. */
 void icmp_send(struct sk_buff *skb_in, int type, int code, __be32 info);
+void __icmp_send(struct sk_buff *skb_in, int type, int code, __be32 info);
+/* Role: the protocol that sent skb (not taken over; at its IP header) hears what an ICMP destination unreachable of
+ * this code would tell it. Without locks. */
+void icmp_local_unreach(const struct sk_buff *skb, struct net_device *dev, u8 code);
 struct icmphdr;
 static inline struct icmphdr *icmp_hdr(const struct sk_buff *skb) { return (struct icmphdr *)skb_transport_header(skb); }
 struct icmp_err {

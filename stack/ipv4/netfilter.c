@@ -5,11 +5,11 @@
 #include "../core/rcu.h"
 #include "../core/spinlock.h"
 #include "../core/trace.h"
-#include <linux/icmp.h>
 
 struct nf_entry {
     struct rcu_free rcu; /* first */
-    struct nf_rule rule;
+    struct nf_rule rule; /* but its counters */
+    _Atomic u64 packets, bytes;
     struct cds_list_head node;
 };
 
@@ -23,6 +23,7 @@ int nf_init(struct net *net)
     for (int h = 0; h < NF_HOOK_MAX; h++)
         CDS_INIT_LIST_HEAD(&t->rules[h]);
     net->nf = t;
+    nf_reject_init(net);
     return 0;
 }
 
@@ -51,6 +52,7 @@ void nf_exit(struct net *net)
     if (!t)
         return;
     nf_flush(net);
+    nf_reject_exit(net);
     net->nf = NULL;
     spin_lock_destroy(&t->lock);
     free(t);
@@ -61,13 +63,12 @@ int nf_add_rule(struct net *net, const struct nf_rule *rule)
     struct nf_table *t = net->nf;
     struct nf_entry *e;
 
-    if ((unsigned)rule->hook >= NF_HOOK_MAX || rule->verdict > NF_VERDICT_REJECT)
+    if ((unsigned)rule->hook >= NF_HOOK_MAX || rule->verdict > NF_VERDICT_REJECT || rule->reject_with >= NF_REJECT_MAX)
         return -EINVAL;
     e = calloc(1, sizeof(*e));
     if (!e)
         return -ENOMEM;
     e->rule = *rule;
-    atomic_store(&e->rule.packets, 0);
     /* An address without a mask is that address. */
     if (e->rule.saddr && !e->rule.smask)
         e->rule.smask = 0xffffffff;
@@ -89,6 +90,8 @@ bool nf_get_rule(struct net *net, enum nf_inet_hooks_ hook, unsigned n, struct n
     cds_list_for_each_entry_rcu(e, &net->nf->rules[hook], node) {
         if (n-- == 0) {
             *rule = e->rule;
+            rule->packets = atomic_load_explicit(&e->packets, memory_order_relaxed);
+            rule->bytes = atomic_load_explicit(&e->bytes, memory_order_relaxed);
             found = true;
             break;
         }
@@ -127,7 +130,8 @@ static bool nf_match(const struct nf_rule *r, const struct sk_buff *skb)
     return nf_ports(skb, iph, &sport, &dport) && (!r->sport || r->sport == sport) && (!r->dport || r->dport == dport);
 }
 
-static int nf_verdict(struct nf_table *t, enum nf_inet_hooks_ hook, struct sk_buff *skb)
+/* The first rule that matches decides, none accepts. *with: how a reject is told. */
+static int nf_verdict(struct nf_table *t, enum nf_inet_hooks_ hook, struct sk_buff *skb, u8 *with)
 {
     int verdict = NF_VERDICT_ACCEPT;
     struct nf_entry *e;
@@ -135,8 +139,10 @@ static int nf_verdict(struct nf_table *t, enum nf_inet_hooks_ hook, struct sk_bu
     rcu_read_lock();
     cds_list_for_each_entry_rcu(e, &t->rules[hook], node) {
         if (nf_match(&e->rule, skb)) {
-            atomic_fetch_add_explicit(&e->rule.packets, 1, memory_order_relaxed);
+            atomic_fetch_add_explicit(&e->packets, 1, memory_order_relaxed);
+            atomic_fetch_add_explicit(&e->bytes, skb->len, memory_order_relaxed);
             verdict = e->rule.verdict;
+            *with = e->rule.reject_with;
             break;
         }
     }
@@ -144,30 +150,16 @@ static int nf_verdict(struct nf_table *t, enum nf_inet_hooks_ hook, struct sk_bu
     return verdict;
 }
 
-/* Tell the sender: TCP by a reset, as a closed port would, the rest by ICMP. skb stays the caller's. */
-static void nf_reject(struct sk_buff *skb)
-{
-    const u32 thoff = (u32)(skb_transport_header(skb) - skb->data);
-
-    if (ip_hdr(skb)->protocol != IPPROTO_TCP || (ip_hdr(skb)->frag_off & htobe16(IP_OFFSET))) {
-        icmp_send(skb, ICMP_DEST_UNREACH, ICMP_PORT_UNREACH, 0);
-        return;
-    }
-    if (!pskb_may_pull(skb, thoff + (u32)sizeof(struct tcphdr)) || tcp_hdr(skb)->doff < 5)
-        return;
-    skb_pull(skb, thoff);
-    tcp_v4_send_reset(NULL, skb);
-}
-
 int nf_hook_slow(enum nf_inet_hooks_ hook, struct net *net, struct sock *sk, struct sk_buff *skb,
                  int (*okfn)(struct net *, struct sock *, struct sk_buff *))
 {
-    int verdict = nf_verdict(net->nf, hook, skb);
+    u8 with = NF_REJECT_AUTO;
+    int verdict = nf_verdict(net->nf, hook, skb, &with);
 
     if (verdict == NF_VERDICT_ACCEPT)
         return WALK(okfn(net, sk, skb));
-    if (verdict == NF_VERDICT_REJECT && hook == NF_LOCAL_IN)
-        nf_reject(skb);
+    if (verdict == NF_VERDICT_REJECT)
+        nf_reject(skb, hook, with);
     kfree_skb_reason(skb, SKB_DROP_REASON_NETFILTER_DROP);
     return -EPERM;
 }
