@@ -35,12 +35,12 @@ void dst_release(struct dst_entry *d)
 
 u32 dst_mtu(const struct dst_entry *d)
 {
-    u32 dev_mtu = d->dev ? READ_ONCE(d->dev->mtu) : 65535;
-    u32 mtu = READ_ONCE(d->mtu);
+    u32 mtu = d->dev ? READ_ONCE(d->dev->mtu) : 65535; /* a metric may not promise more than the device carries */
     u64 expires = READ_ONCE(d->pmtu_expires);
 
-    if (!mtu || (expires && net_now(d->net) >= expires))
-        return dev_mtu;
-    /* A route's metric may not promise more than the device carries. */
-    return min(mtu, dev_mtu);
+    if (d->mtu)
+        mtu = min(mtu, d->mtu);
+    if (unlikely(expires) && net_now(d->net) < expires)
+        mtu = min(mtu, READ_ONCE(d->pmtu));
+    return mtu;
 }

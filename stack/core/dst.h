@@ -18,10 +18,11 @@ struct dst_entry {
     _Atomic u32 refcnt;
     u32 genid;              /* void when != net->rt_genid */
     _Atomic u32 obsolete;   /* void by decree (redirect, failed neighbour) */
-    u32 mtu;                /* path MTU, bytes; 0: the device's */
+    u32 mtu;                /* the route's own metric, bytes; 0: the device's */
+    u32 pmtu;               /* learned (RFC 1191), until pmtu_expires; 0: nothing */
     u32 advmss;             /* RTAX_ADVMSS, 0: from the MTU */
     u32 initcwnd, initrwnd, rtt_ns, rto_min_ns, hoplimit; /* route metrics, 0: none */
-    u64 pmtu_expires;       /* ns; 0: mtu is the route's own */
+    u64 pmtu_expires;       /* ns; 0: no pmtu */
     int (*output)(struct net *net, struct sock *sk, struct sk_buff *skb);
     int (*input)(struct sk_buff *skb);
     /* After the last reference and a grace period: let go of dev (dev_put) and free the memory.
@@ -38,10 +39,15 @@ static inline struct dst_entry *dst_hold(struct dst_entry *d)
 bool dst_hold_safe(struct dst_entry *d);
 /* Drop a reference; the last one frees it after a grace period. NULL is allowed. */
 void dst_release(struct dst_entry *d);
+/* Does it still hold? Void after a change of routes, by decree, and when what was learned of the path's MTU is old:
+ * without DF for its sake is over then, too. */
 static inline bool dst_check(const struct dst_entry *d)
 {
+    const u64 expires = READ_ONCE(d->pmtu_expires);
+
     return d->genid == atomic_load_explicit(&d->net->rt_genid, memory_order_acquire) &&
-           !atomic_load_explicit(&((struct dst_entry *)d)->obsolete, memory_order_acquire);
+           !atomic_load_explicit(&((struct dst_entry *)d)->obsolete, memory_order_acquire) &&
+           (!expires || net_now(d->net) < expires);
 }
 /* The MTU that holds now (a learned one expires). */
 u32 dst_mtu(const struct dst_entry *d);

@@ -97,6 +97,7 @@
     X(LINUX_MIB_TCPREQQFULLDOCOOKIES, "TcpExtTCPReqQFullDoCookies")                                \
     X(LINUX_MIB_TCPREQQFULLDROP, "TcpExtTCPReqQFullDrop")                                          \
     X(LINUX_MIB_TCPRETRANSFAIL, "TcpExtTCPRetransFail")                                            \
+    X(LINUX_MIB_TCPMINTTLDROP, "TcpExtTCPMinTTLDrop")                                              \
     X(LINUX_MIB_TCPRCVCOALESCE, "TcpExtTCPRcvCoalesce")                                            \
     X(LINUX_MIB_TCPBACKLOGCOALESCE, "TcpExtTCPBacklogCoalesce")                                    \
     X(LINUX_MIB_TCPOFOQUEUE, "TcpExtTCPOFOQueue")                                                  \
@@ -188,6 +189,7 @@
     X(ICMP_CSUM, "ICMP checksum is wrong")                                                         \
     X(ICMP_BAD, "ICMP message is bad or its inner header is not ours")                             \
     X(TCP_CSUM, "TCP checksum is wrong")                                                           \
+    X(TCP_MINTTL, "its TTL is below IP_MINTTL")                                                    \
     X(TCP_FLAGS, "impossible TCP flags")                                                           \
     X(TCP_BADOPT, "TCP header length or options are bad")                                          \
     X(TCP_ZEROWINDOW, "data beyond a window that is closed")                                       \

@@ -240,19 +240,8 @@ static void icmp_echo(struct net *net, struct sk_buff *skb)
     icmp_push(net, reply, iph->daddr, iph->saddr, iph->tos & ~INET_ECN_MASK);
 }
 
-/* RFC 1191 7.1: a router that tells no MTU; the next plateau below the packet's length. */
-static u32 guess_mtu(u32 old)
-{
-    static const u16 plateau[] = {32000, 17914, 8166, 4352, 2002, 1492, 576, 296, 216, 128, 68};
-
-    for (u32 i = 0; i < ARRAY_SIZE(plateau); i++)
-        if (old > plateau[i])
-            return plateau[i];
-    return 68;
-}
-
 /* The info for err_handler, or -1: nobody needs to know. */
-static s64 icmp_unreach_info(struct net *net, const struct icmphdr *icmph, const struct iphdr *inner)
+static s64 icmp_unreach_info(struct net *net, const struct icmphdr *icmph)
 {
     switch (icmph->type) {
     case ICMP_PARAMETERPROB:
@@ -261,11 +250,17 @@ static s64 icmp_unreach_info(struct net *net, const struct icmphdr *icmph, const
         if (icmph->code > NR_ICMP_UNREACH)
             return -1;
         if (icmph->code == ICMP_FRAG_NEEDED) {
-            u32 mtu = be16toh(icmph->un.frag.mtu);
-
-            if (net->ipv4.sysctl_ip_no_pmtu_disc == 2)
+            /* A router that tells no MTU (RFC 1191 5): 0, which becomes min_pmtu without DF; as Linux, no guessing by
+             * the plateaus of 7.1. */
+            switch (net->ipv4.sysctl_ip_no_pmtu_disc) {
+            case 0:
+            case 3: /* only for protocols that check the quoted header: TCP does */
+                return be16toh(icmph->un.frag.mtu);
+            case 2:
                 return -1;
-            return mtu ? mtu : guess_mtu(be16toh(inner->tot_len));
+            default:
+                return 0;
+            }
         }
         return 0;
     default:
@@ -292,7 +287,7 @@ static enum skb_drop_reason icmp_unreach(struct net *net, struct sk_buff *skb)
     inner = (const struct iphdr *)skb->data;
     if (inet_addr_type(net, inner->saddr) != RTN_LOCAL_ || inner->saddr != ip_hdr(skb)->daddr)
         return SKB_DROP_REASON_ICMP_BAD;
-    info = icmp_unreach_info(net, icmph, inner);
+    info = icmp_unreach_info(net, icmph);
     p = inet_find_protocol(inner->protocol);
     if (info < 0 || !p || !p->err_handler)
         return SKB_DROP_REASON_ICMP_BAD;

@@ -35,6 +35,26 @@ enum { SOCK_BINDADDR_LOCK = 4, SOCK_BINDPORT_LOCK = 8 };
 #define inet_num sk.__sk_common.skc_num
 static inline struct inet_sock *inet_sk(const struct sock *sk) { return (struct inet_sock *)sk; }
 
+/* ---- IP_MTU_DISCOVER (ip(7)), as Linux does it for a stream ----------------------------------------------- */
+
+/* DF? Only DO and WANT set it, PROBE not (that is for datagrams); WANT gives it up when the path's MTU fell
+ * below min_pmtu. */
+static inline bool ip_dont_fragment(const struct sock *sk, const struct dst_entry *dst)
+{
+    const u8 d = inet_sk(sk)->pmtudisc;
+
+    return d == IP_PMTUDISC_DO || (d == IP_PMTUDISC_WANT && !READ_ONCE(((const struct rtable *)dst)->rt_mtu_locked));
+}
+/* Is what an ICMP error says acted upon at once? */
+static inline bool ip_sk_accept_pmtu(const struct sock *sk)
+{
+    const u8 d = inet_sk(sk)->pmtudisc;
+
+    return d != IP_PMTUDISC_INTERFACE && d != IP_PMTUDISC_OMIT;
+}
+/* Is what is sent measured against the path's MTU, or against the device's? */
+static inline bool ip_sk_use_pmtu(const struct sock *sk) { return inet_sk(sk)->pmtudisc < IP_PMTUDISC_PROBE; }
+
 /* ---- request_sock: a connection in SYN-RECEIVED, before it has a sock ------------------------------------ */
 
 struct request_sock_ops {

@@ -10,6 +10,7 @@
 #include <linux/ip.h>
 #include <netinet/in.h>
 
+#define IPV4_MIN_MTU 68
 #define IP_CE 0x8000
 #define IP_DF 0x4000
 #define IP_MF 0x2000

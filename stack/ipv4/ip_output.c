@@ -18,14 +18,6 @@ static u8 ip_ttl(const struct net *net, const struct sock *sk, const struct dst_
     return (u8)(dst->hoplimit ? dst->hoplimit : (u32)net->ipv4.sysctl_ip_default_ttl);
 }
 
-/* IP_MTU_DISCOVER: WANT gives DF up when the path's MTU fell below min_pmtu. */
-static bool ip_dont_fragment(const struct sock *sk, const struct rtable *rt)
-{
-    const u8 d = inet_sk(sk)->pmtudisc;
-
-    return d == IP_PMTUDISC_DO || d == IP_PMTUDISC_PROBE || (d == IP_PMTUDISC_WANT && !rt->rt_mtu_locked);
-}
-
 /* ---- header ------------------------------------------------------------------------------------------------------ */
 
 /* Put the header (and room for optlen bytes of options) in front; id and options are the caller's.
@@ -108,7 +100,7 @@ int ip_queue_xmit(struct sock *sk, struct sk_buff *skb)
     if (!skb->dst)
         skb_dst_set(skb, dst_hold(&rt->dst));
     iph = ip_push_header(skb, opt ? opt->optlen : 0, (u8)sk->sk_protocol, inet->tos, ip_ttl(net, sk, &rt->dst),
-                         ip_dont_fragment(sk, rt), inet->inet_saddr, opt && opt->srr ? opt->faddr : inet->inet_daddr);
+                         ip_dont_fragment(sk, &rt->dst), inet->inet_saddr, opt && opt->srr ? opt->faddr : inet->inet_daddr);
     if (!iph) {
         reason = SKB_DROP_REASON_NOMEM;
         ret = -ENOBUFS;
@@ -128,8 +120,9 @@ drop:
 int ip_build_and_send_pkt(struct sk_buff *skb, struct net *net, struct sock *sk, struct rtable *rt, __be32 saddr,
                           __be32 daddr, const struct ip_options *opt, u8 tos, u8 ttl)
 {
-    const bool df = sk ? ip_dont_fragment(sk, rt) : true;
     const u32 optlen = opt ? opt->optlen : 0;
+    /* What every network carries (RFC 791: 68 bytes) needs no ident; a SYN-ACK with IP options may. */
+    const bool df = !sk || skb->len + sizeof(struct iphdr) + optlen <= IPV4_MIN_MTU || ip_dont_fragment(sk, &rt->dst);
     struct iphdr *iph;
 
     iph = ip_push_header(skb, optlen, sk ? (u8)sk->sk_protocol : IPPROTO_TCP, tos, ttl ? ttl : ip_ttl(net, sk, &rt->dst),
@@ -208,10 +201,8 @@ static int ip_finish_output2(struct net *net, struct sock *sk, struct sk_buff *s
     if (unlikely(!n))
         n = __neigh_create(net, rt->rt_gateway, dev);
     if (likely(n)) {
-        if (skb->dst_pending_confirm) {
-            skb->dst_pending_confirm = 0;
-            neigh_confirm(n);
-        }
+        if (skb->dst_pending_confirm && sk) /* neigh_output() confirms; one answer, one confirmation */
+            WRITE_ONCE(sk->sk_dst_pending_confirm, false);
         ret = neigh_output(n, skb, false);
         rcu_read_unlock();
         return ret;
@@ -270,9 +261,14 @@ static int ip_finish_output_gso_slow(struct net *net, struct sock *sk, struct sk
     return ret;
 }
 
+static u32 ip_skb_dst_mtu(const struct sock *sk, const struct sk_buff *skb)
+{
+    return !sk || ip_sk_use_pmtu(sk) ? dst_mtu(skb->dst) : READ_ONCE(skb->dst->dev->mtu);
+}
+
 static inline int ip_finish_output(struct net *net, struct sock *sk, struct sk_buff *skb)
 {
-    const u32 mtu = dst_mtu(skb->dst);
+    const u32 mtu = ip_skb_dst_mtu(sk, skb);
 
     if (skb_is_gso(skb)) {
         if (likely(skb_gso_network_seglen(skb) <= mtu))

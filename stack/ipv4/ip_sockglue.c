@@ -244,9 +244,10 @@ static int do_ip_setsockopt(struct sock *sk, int optname, const void *optval, so
     }
 }
 
-static int get_mtu(struct sock *sk, int *val)
+/* Of the route that the last segment took, be it void by now. */
+static int get_mtu(const struct sock *sk, int *val)
 {
-    struct dst_entry *dst = __sk_dst_check(sk);
+    const struct dst_entry *dst = sk->sk_dst_cache;
 
     if (!dst)
         return -ENOTCONN;

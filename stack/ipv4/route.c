@@ -123,7 +123,7 @@ static struct pmtu_exception *pmtu_slot(struct rt_cache *c, __be32 daddr)
 
 static void pmtu_apply(struct rtable *rt, const struct pmtu_exception *e)
 {
-    WRITE_ONCE(rt->dst.mtu, e->mtu);
+    WRITE_ONCE(rt->dst.pmtu, e->mtu);
     WRITE_ONCE(rt->dst.pmtu_expires, e->expires);
     WRITE_ONCE(rt->rt_mtu_locked, e->locked);
 }
@@ -178,13 +178,6 @@ static int rt_match(struct cds_lfht_node *node, const void *key)
     return a->daddr == b->daddr && a->saddr == b->saddr && a->oif == b->oif && a->mark == b->mark && a->tos == b->tos;
 }
 
-static bool rt_valid(const struct rtable *rt)
-{
-    const u64 expires = READ_ONCE(rt->dst.pmtu_expires);
-
-    return dst_check(&rt->dst) && (!expires || net_now(rt->dst.net) < expires);
-}
-
 static struct rtable *rt_cache_find(struct net *net, const struct flowi4 *key)
 {
     struct rt_cache *c = net->rt_cache;
@@ -197,7 +190,7 @@ static struct rtable *rt_cache_find(struct net *net, const struct flowi4 *key)
     n = cds_lfht_iter_get_node(&iter);
     if (n) {
         rt = container_of(n, struct rtable, node);
-        if (!rt_valid(rt) || !dst_hold_safe(&rt->dst))
+        if (!dst_check(&rt->dst) || !dst_hold_safe(&rt->dst))
             rt = NULL;
     }
     rcu_read_unlock();
@@ -213,7 +206,7 @@ static void rt_cache_shrink(struct rt_cache *c)
     rcu_read_lock();
     for (int all = 0; all < 2 && atomic_load(&c->count) >= RT_CACHE_MAX; all++) {
         cds_lfht_for_each_entry(c->ht, &iter, rt, node) {
-            if ((all || !rt_valid(rt)) && !cds_lfht_del(c->ht, &rt->node)) {
+            if ((all || !dst_check(&rt->dst)) && !cds_lfht_del(c->ht, &rt->node)) {
                 atomic_fetch_sub(&c->count, 1);
                 dst_release(&rt->dst);
             }

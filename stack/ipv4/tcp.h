@@ -608,6 +608,7 @@ void tcp_init_xmit_timers(struct sock *sk); /* write, delayed-ACK, keepalive, pa
 void tcp_write_timer_handler(struct sock *sk);
 void tcp_delack_timer_handler(struct sock *sk);
 void tcp_retransmit_timer(struct sock *sk);
+void tcp_ld_RTO_revert(struct sock *sk, u32 seq);
 /* Give up: sk_err_soft or ETIMEDOUT to the program. */
 void tcp_write_err(struct sock *sk);
 void tcp_update_rto_stats(struct sock *sk);

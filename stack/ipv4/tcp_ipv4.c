@@ -166,7 +166,7 @@ void tcp_v4_send_reset(const struct sock *sk, struct sk_buff *skb)
 {
     const struct tcphdr *th = tcp_hdr(skb);
     struct net *net = skb->net;
-    struct tcp_v4_reply r = {.flags = TCPHDR_RST};
+    struct tcp_v4_reply r = {.flags = TCPHDR_RST, .tos = ip_hdr(skb)->tos & ~INET_ECN_MASK};
 
     if (th->rst) /* never answer a reset */
         return;
@@ -441,8 +441,9 @@ int tcp_v4_rcv(struct sk_buff *skb)
         tcp_v4_rcv_request((struct request_sock *)sk, skb);
         return 0;
     }
-    if (inet_sk(sk)->min_ttl && iph->ttl < inet_sk(sk)->min_ttl) {
-        tcp_v4_drop(skb, SKB_DROP_REASON_IP_INHDR);
+    if (unlikely(iph->ttl < READ_ONCE(inet_sk(sk)->min_ttl))) { /* IP_MINTTL (RFC 5082) */
+        NET_INC_STATS(net, LINUX_MIB_TCPMINTTLDROP);
+        tcp_v4_drop(skb, SKB_DROP_REASON_TCP_MINTTL);
         goto put;
     }
     if (atomic_load(&sk->sk_state) == TCP_LISTEN) { /* listeners need no lock: the queues have their own */
@@ -519,6 +520,7 @@ int tcp_v4_connect(struct sock *sk, const struct sockaddr *addr, socklen_t len)
     struct inet_sock *inet = inet_sk(sk);
     struct tcp_sock *tp = tcp_sk(sk);
     struct net *net = sock_net(sk);
+    const struct ip_options *opt = inet->inet_opt;
     struct sockaddr_in usin = {0};
     struct flowi4 fl = {0};
     struct rtable *rt;
@@ -526,7 +528,7 @@ int tcp_v4_connect(struct sock *sk, const struct sockaddr *addr, socklen_t len)
 
     if (err)
         return err;
-    fl = (struct flowi4){.daddr = usin.sin_addr.s_addr, .saddr = inet->inet_saddr, .dport = usin.sin_port,
+    fl = (struct flowi4){.daddr = opt && opt->srr ? opt->faddr : usin.sin_addr.s_addr, .saddr = inet->inet_saddr, .dport = usin.sin_port,
                          .sport = inet->inet_sport, .oif = sk->sk_bound_dev_if, .mark = (u32)sk->sk_mark,
                          .tos = inet->tos & 0x1c, .proto = IPPROTO_TCP};
     rt = ip_route_output_flow(net, &fl, &err);
@@ -543,14 +545,14 @@ int tcp_v4_connect(struct sock *sk, const struct sockaddr *addr, socklen_t len)
         inet->inet_saddr = fl.saddr;
         inet->inet_rcv_saddr = fl.saddr;
     }
-    if (tp->rx_opt.ts_recent_stamp && inet->inet_daddr != fl.daddr) { /* reused: state of another peer */
+    if (tp->rx_opt.ts_recent_stamp && inet->inet_daddr != usin.sin_addr.s_addr) { /* reused: state of another peer */
         tp->rx_opt.ts_recent = 0;
         tp->rx_opt.ts_recent_stamp = 0;
         WRITE_ONCE(tp->write_seq, 0);
     }
     inet->inet_dport = usin.sin_port;
-    inet->inet_daddr = fl.daddr;
-    inet_csk(sk)->icsk_ext_hdr_len = inet->inet_opt ? inet->inet_opt->optlen : 0;
+    inet->inet_daddr = usin.sin_addr.s_addr;
+    inet_csk(sk)->icsk_ext_hdr_len = opt ? opt->optlen : 0;
     tp->rx_opt.mss_clamp = TCP_MSS_DEFAULT_;
 
     tcp_set_state(sk, TCP_SYN_SENT);

@@ -14,13 +14,15 @@ void tcp_v4_mtu_reduced(struct sock *sk)
         return;
     mtu = READ_ONCE(tcp_sk(sk)->mtu_info);
     dst = __sk_dst_check(sk);
+    if (!dst && !inet_csk(sk)->icsk_af_ops->rebuild_header(sk)) /* it became void just now */
+        dst = __sk_dst_check(sk);
     if (!dst)
         return;
     ip_rt_update_pmtu(sock_net(sk), dst, inet_sk(sk)->inet_daddr, mtu);
-    if (mtu < dst_mtu(dst) && inet_sk(sk)->pmtudisc != IP_PMTUDISC_DONT)
+    if (mtu < dst_mtu(dst) && ip_dont_fragment(sk, dst)) /* this may not go well */
         WRITE_ONCE(sk->sk_err_soft, EMSGSIZE);
     mtu = dst_mtu(dst);
-    if (inet_sk(sk)->pmtudisc != IP_PMTUDISC_DONT && inet_csk(sk)->icsk_pmtu_cookie > mtu) {
+    if (inet_sk(sk)->pmtudisc != IP_PMTUDISC_DONT && ip_sk_accept_pmtu(sk) && inet_csk(sk)->icsk_pmtu_cookie > mtu) {
         tcp_sync_mss(sk, mtu);
         tcp_simple_retransmit(sk); /* what is in flight was too large: send it again, smaller */
     }
@@ -85,6 +87,8 @@ static int tcp_v4_err_locked(struct sock *sk, struct sk_buff *skb, u32 info, u32
             return 0;
         }
         err = icmp_err_convert[code].errno_;
+        if (!tp->fastopen_rsk && (code == ICMP_NET_UNREACH || code == ICMP_HOST_UNREACH))
+            tcp_ld_RTO_revert(sk, seq);
         break;
     case ICMP_TIME_EXCEEDED:
         err = EHOSTUNREACH;
@@ -129,6 +133,11 @@ int tcp_v4_err(struct sk_buff *skb, u32 info)
         return 0;
     }
     sk = (struct sock *)skc;
+    if (unlikely(iph->ttl < READ_ONCE(inet_sk(sk)->min_ttl))) { /* RFC 5082: it came from farther than it may */
+        NET_INC_STATS(skb->net, LINUX_MIB_TCPMINTTLDROP);
+        sock_put(sk);
+        return 0;
+    }
     bh_lock_sock(sk);
     if (sock_owned_by_user(sk) && !(icmp_hdr(skb)->type == ICMP_DEST_UNREACH && icmp_hdr(skb)->code == ICMP_FRAG_NEEDED))
         NET_INC_STATS(skb->net, LINUX_MIB_LOCKDROPPEDICMPS);

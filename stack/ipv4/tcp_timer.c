@@ -267,6 +267,31 @@ out_reset_timer:
         sk_dst_reset(sk); /* perhaps another route works */
 }
 
+/* Role: the path is down, so the time-out of the segment at seq was no congestion: one doubling is taken back
+ * (RFC 6069). slock held; without effect while a thread owns the socket. */
+void tcp_ld_RTO_revert(struct sock *sk, u32 seq)
+{
+    struct inet_connection_sock *icsk = inet_csk(sk);
+    struct tcp_sock *tp = tcp_sk(sk);
+    const struct sk_buff *head = tcp_rtx_queue_head(sk);
+    s64 remaining;
+
+    if (sock_owned_by_user(sk) || seq != tp->snd_una || !icsk->icsk_retransmits || !icsk->icsk_backoff || !head)
+        return;
+    icsk->icsk_backoff--;
+    if (tp->srtt_us)
+        tcp_set_rto(sk);
+    else
+        icsk->icsk_rto = TCP_TIMEOUT_INIT;
+    icsk->icsk_rto = min(icsk->icsk_rto << min_t(u8, icsk->icsk_backoff, 20), icsk->icsk_rto_max);
+    tcp_mstamp_refresh(tp);
+    remaining = (s64)(head->tstamp + icsk->icsk_rto - tp->tcp_clock_cache);
+    if (remaining > 0)
+        inet_csk_reset_xmit_timer(sk, ICSK_TIME_RETRANS, (u64)remaining, icsk->icsk_rto_max);
+    else
+        tcp_retransmit_timer(sk);
+}
+
 /* slock held, socket not owned by a thread (or called from tcp_release_cb). */
 void tcp_write_timer_handler(struct sock *sk)
 {

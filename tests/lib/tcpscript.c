@@ -489,6 +489,10 @@ static void expected_text(const struct flow *f, const struct seg *s, s64 seq, ch
     ADD(s->win >= 0, ", win %d", s->win);
     ADD(s->urg >= 0, ", urg %d", s->urg);
     ADD(s->tos >= 0, ", tos 0x%x", (unsigned)s->tos);
+    ADD(s->df >= 0, ", %s", s->df ? "DF" : "no DF");
+    ADD(s->ttl >= 0, ", ttl %d", s->ttl);
+    ADD(s->ip_id >= 0, ", id %lld", (long long)s->ip_id);
+    ADD(s->ip_opt, ", IP options [%s]", s->ip_opt);
     ADD(s->opt, ", options [%s]", s->opt);
     ADD(true, ", length %u", s->len);
 #undef ADD
@@ -519,6 +523,14 @@ static const char *differs(const struct flow *f, const struct wire *w, const str
         return "urgent pointer";
     if (s->tos >= 0 && w->tos != s->tos)
         return "TOS";
+    if (s->df >= 0 && w->df != s->df)
+        return "DF";
+    if (s->ttl >= 0 && w->ttl != s->ttl)
+        return "TTL";
+    if (s->ip_id >= 0 && w->ip_id != s->ip_id)
+        return "IP ident";
+    if (s->ip_opt && strcmp(s->ip_opt, w->ip_opt))
+        return "IP options";
     if (s->opt) {
         seg_opt_text(f, w, opts, sizeof(opts));
         if (fnmatch(s->opt, opts, 0))

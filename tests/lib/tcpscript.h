@@ -44,6 +44,10 @@ struct seg {
     int urg;            /* urgent pointer; rx: none, tx: not looked at */
     int tos;            /* rx: 0; tx: not looked at */
     u16 sport, lport;   /* the peer's and the stack's port; the current connection's */
+    /* tx only, the IP header; not looked at */
+    int df, ttl;
+    s64 ip_id;
+    const char *ip_opt; /* its options in hexadecimal, "" for none */
     /* rx only */
     bool bad_csum, bad_ip_csum;
     int doff;           /* 32-bit words, when it is to be wrong */
@@ -52,7 +56,8 @@ struct seg {
     u32 data_seed;      /* payload of another pattern (0: the stream's own) */
 };
 #define SEG(...)                                                                                                       \
-    (&(struct seg){ .seq = SEG_NEXT, .ack = SEG_NEXT, .win = -1, .urg = -1, .tos = -1, .doff = -1, .flag_byte = -1, __VA_ARGS__ })
+    (&(struct seg){ .seq = SEG_NEXT, .ack = SEG_NEXT, .win = -1, .urg = -1, .tos = -1, .doff = -1, .flag_byte = -1, .df = -1, .ttl = -1, \
+                    .ip_id = -1, __VA_ARGS__ })
 
 #define rx(...) script_rx(__FILE__, __LINE__, SEG(__VA_ARGS__))
 #define tx(...) script_tx(__FILE__, __LINE__, SEG(__VA_ARGS__))

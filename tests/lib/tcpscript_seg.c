@@ -333,6 +333,10 @@ const char *seg_parse(const u8 *frame, u32 len, struct wire *w)
         return "is a fragment";
     w->tos = ip[1];
     w->ttl = ip[8];
+    w->df = ip[6] & 0x40;
+    w->ip_id = get16(ip + 4);
+    for (u32 i = 20; i < ihl; i++)
+        snprintf(w->ip_opt + 2 * (i - 20), 3, "%02x", ip[i]);
     w->proto = ip[9];
     if (w->proto != 6)
         return NULL;

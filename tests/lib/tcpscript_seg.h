@@ -24,6 +24,9 @@ struct wire { /* a segment, parsed */
     bool from_stack;
     u16 sport, lport;
     u8 flags, tos, ttl, proto;
+    bool df;
+    u16 ip_id;
+    char ip_opt[81]; /* hexadecimal */
     u32 seq, ack;
     u16 win, urg;
     u32 len;

@@ -126,3 +126,125 @@ Test(pmtu, dont_discover_sends_without_df_and_ignores_the_icmp)
     tx_nothing();
     rx(.ack = 1461);
 }
+
+/* ---- as a 6.18 kernel answers the same errors ---------------------------------------------------------------------- */
+
+/* 1460 bytes are in flight, and an error says mtu. */
+static struct socket *in_flight(int pmtudisc, u32 mtu)
+{
+    struct socket *s = script_accepted("mss 1460", 65535);
+
+    cr_assert_eq(sys_setsockopt(s, SOL_IP, IP_MTU_DISCOVER, pmtudisc), 0);
+    cr_assert_eq(sys_write(s, 1460), 1460);
+    tx(.len = 1460);
+    rx_icmp(ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, mtu, 1);
+    return s;
+}
+
+Test(pmtu, router_without_an_mtu_gets_min_pmtu_without_df)
+{
+    struct socket *s = in_flight(IP_PMTUDISC_WANT, 0);
+
+    tx(.seq = 1, .len = 512, .df = 0);
+    tx(.seq = 513, .len = 512, .df = 0);
+    tx(.seq = 1025, .len = 436, .df = 0);
+    cr_assert_eq(sys_tcp_info(s).tcpi_pmtu, 552);
+    cr_assert_eq(sys_getsockopt_int(s, SOL_IP, IP_MTU), 552);
+    cr_assert_eq(sys_error(s), 0);
+    rx(.ack = 1461);
+}
+
+Test(pmtu, do_keeps_df_below_min_pmtu_and_says_emsgsize)
+{
+    struct socket *s = in_flight(IP_PMTUDISC_DO, 400);
+
+    tx(.seq = 1, .len = 512, .df = 1);
+    tx(.seq = 513, .len = 512, .df = 1);
+    tx(.seq = 1025, .len = 436, .df = 1);
+    cr_assert_eq(sys_error(s), EMSGSIZE);
+    rx(.ack = 1461);
+}
+
+static void resends_smaller_only_after_the_time_out(int pmtudisc)
+{
+    struct socket *s;
+
+    script_net->ipv4.sysctl_tcp_early_retrans = 0;
+    s = in_flight(pmtudisc, 1000);
+    tx_nothing();
+    cr_assert_eq(sys_getsockopt_int(s, SOL_IP, IP_MTU), 1000);
+    tx_at(200, .seq = 1, .len = 960, .df = 0);
+    rx(.ack = 961);
+    tx(.seq = 961, .len = 500);
+    rx(.ack = 1461);
+}
+Test(pmtu, interface_resends_smaller_only_after_the_time_out) { resends_smaller_only_after_the_time_out(IP_PMTUDISC_INTERFACE); }
+Test(pmtu, omit_resends_smaller_only_after_the_time_out) { resends_smaller_only_after_the_time_out(IP_PMTUDISC_OMIT); }
+
+Test(pmtu, system_that_ignores_errors_keeps_the_size)
+{
+    script_net->ipv4.sysctl_ip_no_pmtu_disc = 2;
+    in_flight(IP_PMTUDISC_WANT, 1000);
+    tx_nothing();
+    rx(.ack = 1461);
+}
+
+Test(pmtu, error_from_farther_than_ip_minttl_is_ignored)
+{
+    struct socket *s = script_accepted("mss 1460", 65535);
+
+    cr_assert_eq(sys_setsockopt(s, SOL_IP, IP_MINTTL, 64), 0);
+    cr_assert_eq(sys_write(s, 1460), 1460);
+    tx(.len = 1460);
+    rx(.ack = 1); /* 64 is enough */
+    cr_assert_eq(sys_setsockopt(s, SOL_IP, IP_MINTTL, 255), 0);
+    rx_icmp(ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, 1000, 1);
+    tx_nothing();
+    cr_assert_eq(mib(LINUX_MIB_TCPMINTTLDROP), 1);
+    rx(.ack = 1461); /* the script's TTL is 64 */
+    cr_assert_eq(mib(LINUX_MIB_TCPMINTTLDROP), 2);
+    cr_assert_eq(drops(SKB_DROP_REASON_TCP_MINTTL), 1);
+    cr_assert_eq(sys_setsockopt(s, SOL_IP, IP_MINTTL, 0), 0);
+    rx(.ack = 1461);
+}
+
+Test(pmtu, learned_mtu_is_forgotten_after_ten_minutes_and_the_routes_own_counts_again)
+{
+    struct socket *s;
+
+    cr_assert_eq(fib_add_route(script_net, htobe32(SCRIPT_PEER), 32, 0, script_dev->ifindex, 0, 1400), 0);
+    s = script_accepted("mss 1460", 65535);
+    cr_assert_eq(sys_write(s, 1360), 1360);
+    tx(.len = 1360);
+    rx_icmp(ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, 1000, 1);
+    tx(.seq = 1, .len = 960);
+    tx(.seq = 961, .len = 400);
+    rx(.ack = 1361);
+    advance_ms(601000);
+    cr_assert_eq(sys_getsockopt_int(s, SOL_IP, IP_MTU), 1400);
+    cr_assert_eq(sys_write(s, 1400), 1400);
+    tx(.len = 1360, .df = 1);
+    tx(.len = 40);
+    rx();
+}
+
+/* RFC 6069: a router that says "unreachable" about the retransmission tells that it was no congestion. */
+Test(pmtu, unreachable_during_back_off_takes_one_doubling_back)
+{
+    struct socket *s = script_accepted("mss 1460", 65535);
+
+    script_net->ipv4.sysctl_tcp_early_retrans = 0;
+    cr_assert_eq(sys_write(s, 100), 100);
+    tx(.len = 100);
+    tx_at(200, .seq = 1, .len = 100);
+    tx_at(400, .seq = 1, .len = 100);
+    tx_at(800, .seq = 1, .len = 100);
+    rx_icmp(ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, 0, 1);
+    tx_at(800, .seq = 1, .len = 100); /* not 1600 */
+    rx_icmp(ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, 0, 50); /* about another one */
+    tx_at(1600, .seq = 1, .len = 100);
+    rx_icmp(ICMP_DEST_UNREACH, ICMP_PORT_UNREACH, 0, 1); /* another code */
+    tx_at(3200, .seq = 1, .len = 100);
+    rx(.ack = 101);
+    cr_assert_eq(sys_state(s), TCP_ESTABLISHED);
+}
