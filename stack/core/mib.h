@@ -18,6 +18,7 @@
     X(IPSTATS_MIB_REASMREQDS, "IpReasmReqds")                                                      \
     X(IPSTATS_MIB_REASMOKS, "IpReasmOKs")                                                          \
     X(IPSTATS_MIB_REASMFAILS, "IpReasmFails")                                                      \
+    X(IPSTATS_MIB_REASM_OVERLAPS, "IpExtReasmOverlaps")                                            \
     X(IPSTATS_MIB_FRAGOKS, "IpFragOKs")                                                            \
     X(IPSTATS_MIB_FRAGFAILS, "IpFragFails")                                                        \
     X(IPSTATS_MIB_FRAGCREATES, "IpFragCreates")                                                    \
@@ -174,7 +175,11 @@
     X(IP_OUTNOROUTES, "no route")                                                                  \
     X(FRAG_REASM_TIMEOUT, "reassembly timed out")                                                  \
     X(FRAG_REASM_LIMIT, "reassembly memory limit")                                                 \
+    X(FRAG_REASM_PEER_LIMIT, "reassembly memory limit of one sender")                              \
     X(FRAG_OVERLAP, "overlapping fragment")                                                        \
+    X(DUP_FRAG, "fragment that was here already")                                                  \
+    X(FRAG_TOO_FAR, "its sender sent too many other fragments meanwhile")                          \
+    X(FRAG_BAD, "fragment is empty, too long or contradicts another")                              \
     X(FRAG_TOO_BIG, "needs fragmentation but DF is set")                                           \
     X(NETFILTER_DROP, "a filter rule")                                                             \
     X(NEIGH_CREATEFAIL, "no room for a neighbour entry")                                           \

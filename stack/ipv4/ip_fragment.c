@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Reassembly (RFC 791 3.2, RFC 815, RFC 1122 3.3.2). An overlap ends the whole datagram, as in Linux since 2018
- * (RFC 5722's rule for IPv6): no honest sender makes one. Limits: ipfrag_high_thresh bytes in all, ipfrag_time
- * seconds a datagram, 65535 bytes. */
+ * (RFC 5722's rule for IPv6): no honest sender makes one. Limits: ipfrag_high_thresh bytes in all and, unlike Linux,
+ * a quarter of that for one sender; ipfrag_time seconds a datagram; ipfrag_max_dist fragments of its sender between two
+ * of a datagram (RFC 4963: idents come round); 65535 bytes. */
 
 #include "inet_sock.h"
 #include "../core/checksum.h"
@@ -9,6 +10,8 @@
 #include <linux/icmp.h>
 
 #define IPQ_BUCKETS 64
+#define IPQ_PEERS 256
+#define IPQ_PEER_SHARE 4 /* of ipfrag_high_thresh, for one sender */
 #define IPQ_MAX_FRAGS 1024 /* a 64 KiB datagram in pieces of 64 bytes; more is an attack on the list walk */
 
 struct ipfrag_cb { /* in skb->cb behind IP's part */
@@ -16,6 +19,11 @@ struct ipfrag_cb { /* in skb->cb behind IP's part */
     u32 offset, end; /* of the payload within the datagram */
 };
 #define FRAG_CB(skb) ((struct ipfrag_cb *)(skb)->cb)
+
+struct ipq_peer { /* senders whose addresses collide share one: only stricter */
+    u32 rid;      /* fragments so far */
+    long mem;
+};
 
 struct ipq {
     struct cds_list_head node;
@@ -25,6 +33,8 @@ struct ipq {
     u8 proto;
     bool last_in, dead;
     u32 refs;  /* table, timer. Under the table's lock */
+    struct ipq_peer *peer;
+    u32 rid;   /* peer's, when the last fragment of this one came */
     u32 len;   /* the datagram's payload, as far as known */
     u32 meat;  /* bytes that are here */
     u32 nfrags;
@@ -39,6 +49,7 @@ struct ipq_table {
     spinlock_t lock; /* everything here. Nests: timer base. Nothing is sent or delivered under it */
     u64 secret;
     long mem;
+    struct ipq_peer peer[IPQ_PEERS];
     struct cds_list_head bucket[IPQ_BUCKETS];
 };
 
@@ -67,6 +78,12 @@ long ipfrag_mem(struct net *net)
     return m;
 }
 
+static void ipq_charge(struct ipq *q, long bytes)
+{
+    q->t->mem += bytes;
+    q->peer->mem += bytes;
+}
+
 static void ipq_unref(struct ipq *q)
 {
     if (--q->refs == 0) {
@@ -75,18 +92,31 @@ static void ipq_unref(struct ipq *q)
     }
 }
 
-/* Out of the table; returns its fragments, which are the caller's to free outside the lock. Lock held. */
-static struct sk_buff *ipq_kill(struct ipq *q)
+/* Take its fragments, which are the caller's to free outside the lock. Lock held. */
+static struct sk_buff *ipq_empty(struct ipq *q)
 {
     struct sk_buff *list = q->head;
 
+    q->head = NULL;
+    for (struct sk_buff *s = list; s; s = s->next)
+        ipq_charge(q, -(long)s->truesize);
+    q->last_in = false;
+    q->len = q->meat = q->nfrags = q->max_size = 0;
+    q->ecn = 0;
+    return list;
+}
+
+/* Out of the table; returns its fragments as above. Lock held. */
+static struct sk_buff *ipq_kill(struct ipq *q)
+{
+    struct sk_buff *list;
+
     if (q->dead)
         return NULL;
+    list = ipq_empty(q);
     q->dead = true;
-    q->head = NULL;
     cds_list_del(&q->node);
-    for (struct sk_buff *s = list; s; s = s->next)
-        q->t->mem -= s->truesize;
+    ipq_charge(q, -(long)sizeof(*q));
     if (del_timer(&q->timer))
         ipq_unref(q); /* the timer's; else its handler is on the way and drops it */
     return list;
@@ -154,18 +184,26 @@ void ipfrag_exit(struct net *net)
     free(t);
 }
 
-/* The queue of this datagram, made when there is none. NULL: over the limit or no memory. Lock held. */
-static struct ipq *ipq_find(struct ipq_table *t, const struct iphdr *iph)
+/* The queue of this datagram, made when there is none. NULL: over a limit or no memory. Lock held. */
+static struct ipq *ipq_find(struct ipq_table *t, const struct iphdr *iph, enum skb_drop_reason *reason)
 {
+    struct ipq_peer *peer = &t->peer[((u64)iph->saddr * (t->secret | 1) >> 32) % IPQ_PEERS];
+    const long limit = t->net->ipv4.sysctl_ipfrag_high_thresh;
     u64 h = (((u64)iph->saddr << 32 | iph->daddr) ^ ((u64)iph->id << 8 | iph->protocol)) * (t->secret | 1);
     struct cds_list_head *b = &t->bucket[(h >> 40) % IPQ_BUCKETS];
     struct ipq *q;
 
+    /* Also for a datagram that has begun, or many begun ones could grow without end. */
+    *reason = SKB_DROP_REASON_FRAG_REASM_LIMIT;
+    if (t->mem > limit)
+        return NULL;
+    *reason = SKB_DROP_REASON_FRAG_REASM_PEER_LIMIT;
+    if (peer->mem > limit / IPQ_PEER_SHARE)
+        return NULL;
     cds_list_for_each_entry(q, b, node)
         if (q->id == iph->id && q->saddr == iph->saddr && q->daddr == iph->daddr && q->proto == iph->protocol)
             return q;
-    if (t->mem > t->net->ipv4.sysctl_ipfrag_high_thresh)
-        return NULL;
+    *reason = SKB_DROP_REASON_NOMEM;
     q = calloc(1, sizeof(*q));
     if (!q)
         return NULL;
@@ -174,7 +212,9 @@ static struct ipq *ipq_find(struct ipq_table *t, const struct iphdr *iph)
     q->daddr = iph->daddr;
     q->id = iph->id;
     q->proto = iph->protocol;
+    q->peer = peer;
     q->refs = 2;
+    ipq_charge(q, sizeof(*q));
     timer_setup(&q->timer, t->net, ipq_expire);
     mod_timer(&q->timer, net_now(t->net) + (u64)t->net->ipv4.sysctl_ipfrag_time * NSEC_PER_SEC);
     cds_list_add(&q->node, b);
@@ -182,9 +222,25 @@ static struct ipq *ipq_find(struct ipq_table *t, const struct iphdr *iph)
 }
 
 /* What became of a fragment. */
-enum frag_fate { FRAG_KEPT, FRAG_COMPLETE, FRAG_DUPLICATE, FRAG_BAD /* this one goes */, FRAG_KILL /* all go */ };
+enum frag_fate { FRAG_KEPT, FRAG_COMPLETE, FRAG_DUPLICATE, FRAG_EMPTY /* this one goes */,
+                 FRAG_CONTRADICTS, FRAG_OVERLAPS /* all go */ };
 
-/* Insert by offset. Contained in what is here: a duplicate. Any other overlap: kill. Lock held. */
+/* So many fragments of its sender came since the last one of this datagram that the ident may have come round: what is
+ * here belongs to another datagram. Begin anew. Returns what is to be freed. Lock held. */
+static struct sk_buff *ipq_too_far(struct ipq *q)
+{
+    const u32 max_dist = (u32)q->t->net->ipv4.sysctl_ipfrag_max_dist, last = q->rid;
+
+    q->rid = ++q->peer->rid;
+    if (!max_dist || !q->head || q->rid - last <= max_dist)
+        return NULL;
+    if (!del_timer(&q->timer)) /* its time is over just now: the handler ends it */
+        return NULL;
+    mod_timer(&q->timer, net_now(q->t->net) + (u64)q->t->net->ipv4.sysctl_ipfrag_time * NSEC_PER_SEC);
+    return ipq_empty(q);
+}
+
+/* Insert by offset. Contained in what is here: a duplicate. Any other overlap ends all. Lock held. */
 static enum frag_fate ipq_insert(struct ipq *q, struct sk_buff *skb)
 {
     const u32 off = FRAG_CB(skb)->offset, end = FRAG_CB(skb)->end;
@@ -200,15 +256,15 @@ static enum frag_fate ipq_insert(struct ipq *q, struct sk_buff *skb)
         u32 run_end = FRAG_CB(prev)->end;
         for (struct sk_buff *s = *at; s && FRAG_CB(s)->offset == run_end; s = s->next)
             run_end = FRAG_CB(s)->end;
-        return end <= run_end ? FRAG_DUPLICATE : FRAG_KILL;
+        return end <= run_end ? FRAG_DUPLICATE : FRAG_OVERLAPS;
     }
     if (*at && FRAG_CB(*at)->offset < end)
-        return FRAG_KILL;
+        return FRAG_OVERLAPS;
     skb->next = *at;
     *at = skb;
     q->meat += end - off;
     q->nfrags++;
-    q->t->mem += skb->truesize;
+    ipq_charge(q, skb->truesize);
     return FRAG_KEPT;
 }
 
@@ -224,20 +280,20 @@ static enum frag_fate ipq_queue(struct ipq *q, struct sk_buff *skb)
 
     if (!more) {
         if (end < q->len || (q->last_in && end != q->len))
-            return FRAG_KILL; /* two ends */
+            return FRAG_CONTRADICTS; /* two ends */
     } else {
         if (end & 7) { /* not a multiple of 8: what is over cannot be used */
             end &= ~7u;
             if (pskb_trim(skb, hlen + end - off))
-                return FRAG_BAD;
+                return FRAG_EMPTY;
         }
         if (end > q->len && q->last_in)
-            return FRAG_KILL; /* beyond the end */
+            return FRAG_CONTRADICTS; /* beyond the end */
     }
     if (end <= off)
-        return FRAG_BAD;
+        return FRAG_EMPTY;
     if (end + sizeof(struct iphdr) > 65535 || q->nfrags >= IPQ_MAX_FRAGS)
-        return FRAG_KILL;
+        return FRAG_CONTRADICTS; /* with IP's limits */
     FRAG_CB(skb)->offset = off;
     FRAG_CB(skb)->end = end;
     fate = ipq_insert(q, skb);
@@ -259,8 +315,9 @@ static int frag_ecn(u8 seen, u8 first)
     return seen & 1 << INET_ECN_NOT_ECT ? -1 : INET_ECN_CE;
 }
 
-/* One sk_buff of the complete list, which stays the caller's. NULL: no memory, or contradictory ECN. */
-static struct sk_buff *ipq_reasm(struct net_device *dev, struct sk_buff *list, u32 len, u8 ecn_seen, u32 max_size)
+/* One sk_buff of the complete list, which stays the caller's. NULL: *reason says why. */
+static struct sk_buff *ipq_reasm(struct net_device *dev, struct sk_buff *list, u32 len, u8 ecn_seen, u32 max_size,
+                                 enum skb_drop_reason *reason)
 {
     const struct iphdr *first = ip_hdr(list);
     const u32 hlen = first->ihl * 4u;
@@ -268,8 +325,10 @@ static struct sk_buff *ipq_reasm(struct net_device *dev, struct sk_buff *list, u
     struct sk_buff *skb;
     struct iphdr *iph;
 
+    *reason = SKB_DROP_REASON_FRAG_BAD;
     if (ecn < 0 || hlen + len > 65535)
         return NULL;
+    *reason = SKB_DROP_REASON_NOMEM;
     skb = alloc_skb(dev->net, MAX_HEADER_ROOM + hlen + len);
     if (!skb)
         return NULL;
@@ -299,11 +358,14 @@ static struct sk_buff *ipq_reasm(struct net_device *dev, struct sk_buff *list, u
 
 struct sk_buff *ip_defrag(struct net *net, struct sk_buff *skb)
 {
-    static const enum skb_drop_reason why[] = {
-        [FRAG_DUPLICATE] = SKB_DROP_REASON_FRAG_OVERLAP, [FRAG_BAD] = SKB_DROP_REASON_IP_INHDR, [FRAG_KILL] = SKB_DROP_REASON_FRAG_OVERLAP};
+    static const enum skb_drop_reason why[] = {[FRAG_DUPLICATE] = SKB_DROP_REASON_DUP_FRAG,
+                                               [FRAG_EMPTY] = SKB_DROP_REASON_FRAG_BAD,
+                                               [FRAG_CONTRADICTS] = SKB_DROP_REASON_FRAG_BAD,
+                                               [FRAG_OVERLAPS] = SKB_DROP_REASON_FRAG_OVERLAP};
     struct ipq_table *t = net->ipq;
-    struct sk_buff *list = NULL, *whole = NULL;
+    struct sk_buff *list = NULL, *old, *whole;
     struct net_device *dev = skb->dev; /* that of the fragment which completes it is surely alive */
+    enum skb_drop_reason reason;
     u32 len = 0, max_size = 0;
     enum frag_fate fate;
     struct ipq *q;
@@ -311,15 +373,16 @@ struct sk_buff *ip_defrag(struct net *net, struct sk_buff *skb)
 
     NET_INC_STATS(net, IPSTATS_MIB_REASMREQDS);
     spin_lock(&t->lock);
-    q = ipq_find(t, ip_hdr(skb));
+    q = ipq_find(t, ip_hdr(skb), &reason);
     if (!q) {
         spin_unlock(&t->lock);
         NET_INC_STATS(net, IPSTATS_MIB_REASMFAILS);
-        kfree_skb_reason(skb, SKB_DROP_REASON_FRAG_REASM_LIMIT);
+        kfree_skb_reason(skb, reason);
         return NULL;
     }
+    old = ipq_too_far(q);
     fate = ipq_queue(q, skb);
-    if (fate == FRAG_COMPLETE || fate == FRAG_KILL) {
+    if (fate == FRAG_COMPLETE || fate >= FRAG_CONTRADICTS) {
         len = q->len;
         ecn = q->ecn;
         max_size = q->max_size;
@@ -328,18 +391,24 @@ struct sk_buff *ip_defrag(struct net *net, struct sk_buff *skb)
     }
     spin_unlock(&t->lock);
 
-    if (fate != FRAG_KEPT && fate != FRAG_COMPLETE)
-        kfree_skb_reason(skb, why[fate]);
-    if (fate == FRAG_KILL || fate == FRAG_BAD)
+    if (old)
         NET_INC_STATS(net, IPSTATS_MIB_REASMFAILS);
-    if (fate == FRAG_KILL)
-        free_list(list, SKB_DROP_REASON_FRAG_OVERLAP);
-    if (fate != FRAG_COMPLETE)
+    free_list(old, SKB_DROP_REASON_FRAG_TOO_FAR);
+    if (fate == FRAG_KEPT)
         return NULL;
-    whole = ipq_reasm(dev, list, len, ecn, max_size);
+    if (fate != FRAG_COMPLETE) {
+        if (fate == FRAG_OVERLAPS)
+            NET_INC_STATS(net, IPSTATS_MIB_REASM_OVERLAPS);
+        if (fate != FRAG_DUPLICATE)
+            NET_INC_STATS(net, IPSTATS_MIB_REASMFAILS);
+        kfree_skb_reason(skb, why[fate]);
+        free_list(list, why[fate]);
+        return NULL;
+    }
+    whole = ipq_reasm(dev, list, len, ecn, max_size, &reason);
     if (!whole) {
         NET_INC_STATS(net, IPSTATS_MIB_REASMFAILS);
-        free_list(list, SKB_DROP_REASON_NOMEM);
+        free_list(list, reason);
         return NULL;
     }
     NET_INC_STATS(net, IPSTATS_MIB_REASMOKS);

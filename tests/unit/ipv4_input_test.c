@@ -153,12 +153,13 @@ Test(ipv4_options, set_and_told_again)
 
 static u8 pattern(u32 off) { return (u8)(off * 7 + (off >> 8)); }
 
+static u32 frag_from = IPNET_PEERIP;
 static void rx_frag_tos(struct ipnet *n, u16 id, u32 off, u32 len, bool more, u8 tos)
 {
     u8 p[1600];
     struct iphdr *iph = (struct iphdr *)p;
 
-    ipnet_iphdr(iph, IPNET_PEERIP, IPNET_MYIP, PROTO, 20 + len, id, (u16)(off / 8 | (more ? IP_MF : 0)));
+    ipnet_iphdr(iph, frag_from, IPNET_MYIP, PROTO, 20 + len, id, (u16)(off / 8 | (more ? IP_MF : 0)));
     iph->tos = tos;
     iph->check = 0;
     iph->check = ip_fast_csum(iph, 5);
@@ -201,7 +202,9 @@ Test(ipv4_frag, duplicates_are_harmless)
     rx_frag(n, 1, 0, 800, true);
     rx_frag(n, 1, 800, 800, true);
     rx_frag(n, 1, 0, 800, true);    /* the same again */
+    cr_expect_eq(n->last_drop, SKB_DROP_REASON_DUP_FRAG);
     rx_frag(n, 1, 400, 800, true);  /* inside a gapless run */
+    cr_expect_eq(n->last_drop, SKB_DROP_REASON_DUP_FRAG);
     rx_frag(n, 1, 1600, 100, false);
     expect_whole(1700);
     ipnet_free(n);
@@ -223,11 +226,12 @@ Test(ipv4_frag, an_overlap_ends_the_datagram)
     rx_frag(n, 2, 0, 808, true); /* reaches into the second */
     cr_expect_eq(n->last_drop, SKB_DROP_REASON_FRAG_OVERLAP);
     rx_frag(n, 3, 800, 100, false);
+    cr_expect_eq(net_mib(n->net, IPSTATS_MIB_REASM_OVERLAPS), 2);
     rx_frag(n, 3, 0, 1000, true); /* beyond the end that was told */
-    cr_expect_eq(n->last_drop, SKB_DROP_REASON_FRAG_OVERLAP);
+    cr_expect_eq(n->last_drop, SKB_DROP_REASON_FRAG_BAD);
     rx_frag(n, 4, 800, 100, false);
     rx_frag(n, 4, 800, 200, false); /* two ends */
-    cr_expect_eq(n->last_drop, SKB_DROP_REASON_FRAG_OVERLAP);
+    cr_expect_eq(n->last_drop, SKB_DROP_REASON_FRAG_BAD);
     cr_expect_eq(got, 0);
     ipnet_free(n);
 }
@@ -237,11 +241,11 @@ Test(ipv4_frag, too_long_and_empty)
     struct ipnet *n = setup();
 
     rx_frag(n, 1, 65528, 100, false); /* ping of death */
-    cr_expect_eq(n->last_drop, SKB_DROP_REASON_FRAG_OVERLAP);
+    cr_expect_eq(n->last_drop, SKB_DROP_REASON_FRAG_BAD);
     rx_frag(n, 2, 8, 0, true);
-    cr_expect_eq(n->last_drop, SKB_DROP_REASON_IP_INHDR);
+    cr_expect_eq(n->last_drop, SKB_DROP_REASON_FRAG_BAD);
     rx_frag(n, 3, 0, 7, true); /* nothing left of it */
-    cr_expect_eq(n->last_drop, SKB_DROP_REASON_IP_INHDR);
+    cr_expect_eq(n->last_drop, SKB_DROP_REASON_FRAG_BAD);
     ipnet_advance(n, 31 * NSEC_PER_SEC);
     ipnet_free(n);
 }
@@ -282,16 +286,93 @@ Test(ipv4_frag, time_out_tells_the_sender_if_the_first_came)
     ipnet_free(n);
 }
 
-Test(ipv4_frag, memory_is_limited)
+Test(ipv4_frag, memory_is_limited_for_all_together)
 {
     struct ipnet *n = setup();
 
-    n->net->ipv4.sysctl_ipfrag_high_thresh = 20000;
-    for (u16 i = 0; i < 100; i++)
+    n->net->ipv4.sysctl_ipfrag_high_thresh = 100000;
+    for (u16 i = 0; i < 200; i++) {
+        frag_from = IPNET_PEERIP + i;
         rx_frag(n, i, 0, 1400, true);
+    }
     cr_expect_eq(n->last_drop, SKB_DROP_REASON_FRAG_REASM_LIMIT);
+    cr_expect_lt(ipfrag_mem(n->net), 110000);
+    frag_from = IPNET_PEERIP;
+    for (u32 i = 1; i < 40; i++) /* of one that is here already: no way round it */
+        rx_frag(n, 0, 1400 * i, 1400, true);
+    cr_expect_eq(n->last_drop, SKB_DROP_REASON_FRAG_REASM_LIMIT);
+    cr_expect_lt(ipfrag_mem(n->net), 110000);
+    cr_expect_geq(net_mib(n->net, IPSTATS_MIB_REASMFAILS), 39);
+    ipnet_advance(n, 31 * NSEC_PER_SEC); /* what waited ran out of time */
+    cr_expect_eq(ipfrag_mem(n->net), 0);
+    rx_frag(n, 0, 0, 800, true);
+    rx_frag(n, 0, 800, 800, false);
+    expect_whole(1600);
+    ipnet_free(n);
+}
+
+Test(ipv4_frag, memory_of_one_sender_leaves_room_for_the_others)
+{
+    struct ipnet *n = setup();
+
+    n->net->ipv4.sysctl_ipfrag_high_thresh = 100000;
+    n->net->ipv4.sysctl_ipfrag_max_dist = 0;
+    for (u16 i = 0; i < 200; i++)
+        rx_frag(n, i, 0, 1400, true);
+    cr_expect_eq(n->last_drop, SKB_DROP_REASON_FRAG_REASM_PEER_LIMIT);
     cr_expect_lt(ipfrag_mem(n->net), 30000);
+    frag_from = IPNET_PEERIP + 1;
+    rx_frag(n, 0, 0, 800, true);
+    rx_frag(n, 0, 800, 800, false);
+    expect_whole(1600);
+    frag_from = IPNET_PEERIP;
     ipnet_free(n); /* what waits is given back here */
+}
+
+Test(ipv4_frag, fragment_too_far_from_the_one_before_begins_anew)
+{
+    struct ipnet *n = setup();
+
+    rx_frag(n, 7, 0, 800, true);
+    for (u16 i = 0; i < 64; i++) /* with this one's rest: 65 */
+        rx_frag(n, (u16)(100 + i), 0, 8, true);
+    rx_frag(n, 7, 800, 100, false); /* another datagram with the same ident, for all we know */
+    cr_expect_eq(n->last_drop, SKB_DROP_REASON_FRAG_TOO_FAR);
+    cr_expect_eq(got, 0);
+    rx_frag(n, 7, 0, 800, true);
+    expect_whole(900);
+
+    rx_frag(n, 8, 0, 800, true);
+    for (u16 i = 0; i < 63; i++)
+        rx_frag(n, (u16)(300 + i), 0, 8, true);
+    rx_frag(n, 8, 800, 100, false); /* near enough */
+    expect_whole(900);
+
+    n->net->ipv4.sysctl_ipfrag_max_dist = 0; /* no limit */
+    rx_frag(n, 9, 0, 800, true);
+    for (u16 i = 0; i < 100; i++)
+        rx_frag(n, (u16)(500 + i), 0, 8, true);
+    rx_frag(n, 9, 800, 100, false);
+    expect_whole(900);
+    ipnet_advance(n, 31 * NSEC_PER_SEC);
+    cr_expect_eq(ipfrag_mem(n->net), 0);
+    ipnet_free(n);
+}
+
+Test(ipv4_frag, begun_anew_has_its_time_anew)
+{
+    struct ipnet *n = setup();
+
+    rx_frag(n, 7, 0, 800, true);
+    ipnet_advance(n, 20 * NSEC_PER_SEC);
+    for (u16 i = 0; i < 65; i++)
+        rx_frag(n, (u16)(100 + i), 0, 8, true);
+    rx_frag(n, 7, 800, 100, false);
+    ipnet_advance(n, 20 * NSEC_PER_SEC); /* 40 s after the first, 20 after the second */
+    rx_frag(n, 7, 0, 800, true);
+    expect_whole(900);
+    ipnet_advance(n, 31 * NSEC_PER_SEC);
+    ipnet_free(n);
 }
 
 Test(ipv4_frag, congestion_mark_survives)
@@ -305,6 +386,7 @@ Test(ipv4_frag, congestion_mark_survives)
     rx_frag_tos(n, 2, 0, 800, true, INET_ECN_NOT_ECT);
     rx_frag_tos(n, 2, 800, 100, false, INET_ECN_CE);
     cr_expect_eq(got, 0, "not-ECT and CE in one datagram");
+    cr_expect_eq(n->last_drop, SKB_DROP_REASON_FRAG_BAD);
     ipnet_free(n);
 }
 
