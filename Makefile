@@ -146,6 +146,7 @@ $(B)/tests/%_test: $(B)/tests/%_test.o $(B)/libtest.a $(B)/libnetdev.a $(B)/libs
 
 $(B)/tests/unit/config_test: $(call obj,$(wildcard shim/config.c))
 $(B)/tests/unit/filter_test: $(call obj,$(wildcard shim/filter.c))
+$(B)/tests/unit/file_threads_test: $(call obj,$(wildcard shim/file.c))
 
 # The simulator's parts, and its tool for the targets below.
 SIM_O := $(call obj,tests/sim/scenario.c tests/sim/scenario_run.c tests/sim/wire.c tests/sim/bulk.c tests/sim/theory.c)

@@ -23,7 +23,7 @@ static bool is_orphan(struct file *f) { return atomic_load(&f->state) == FILE_OR
 static bool any_orphan(void)
 {
     struct file **v;
-    size_t n = handover_collect(is_orphan, &v);
+    size_t n = file_collect(is_orphan, &v);
     for (size_t i = 0; i < n; i++)
         fput(v[i]);
     free(v);
@@ -49,7 +49,7 @@ static bool is_listener(struct file *f) { return atomic_load(&f->state) == FILE_
 static void close_in_stack(void)
 {
     struct file **v;
-    size_t n = handover_collect(is_open, &v);
+    size_t n = file_collect(is_open, &v);
     for (size_t i = 0; i < n; i++) {
         if (v[i]->private_data)
             v[i]->private_data->ops->shutdown(v[i]->private_data, SHUT_RDWR);
@@ -65,7 +65,7 @@ static void close_in_stack(void)
 static void end_listeners(void)
 {
     struct file **v;
-    size_t n = handover_collect(is_listener, &v);
+    size_t n = file_collect(is_listener, &v);
     for (size_t i = 0; i < n; i++) {
         struct socket *sock = v[i]->private_data;
         handover_file(v[i], "its program ends");

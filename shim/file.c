@@ -141,11 +141,7 @@ struct file *fget(int fd)
         return NULL;
     rcu_read_lock();
     while ((f = rcu_dereference(tab[fd]))) {
-        u32 c = atomic_load(&f->f_count);
-
-        while (c && !atomic_compare_exchange_weak(&f->f_count, &c, c + 1))
-            ;
-        if (!c)
+        if (!get_file_unless_zero(f))
             continue; /* released between the two loads: the entry has changed */
         if (likely(atomic_load(&tab[fd]) == f))
             break;
@@ -167,15 +163,36 @@ u64 file_cookie(struct file *f)
     return f->cookie;
 }
 
-void file_for_each(void (*fn)(struct file *f, void *arg), void *arg)
+static bool is_alive(struct file *f)
 {
-    struct file *f;
+    u32 state = atomic_load(&f->state);
+
+    return !f->zombie && (state == FILE_STACK || state == FILE_ORPHAN || state == FILE_LISTEN_BOTH || state == FILE_FOREIGN);
+}
+
+size_t file_collect(bool (*pick)(struct file *f), struct file ***res)
+{
+    struct file *f, **v = NULL;
+    size_t n = 0, room = 0;
 
     pthread_mutex_lock(&files_lock);
-    cds_list_for_each_entry(f, &all_files, all)
-        if (atomic_load(&f->f_count))
-            fn(f, arg);
+    cds_list_for_each_entry(f, &all_files, all) {
+        if (!is_alive(f) || (pick && !pick(f)))
+            continue;
+        if (n == room) {
+            struct file **more = realloc(v, (room ? room * 2 : 64) * sizeof(*v));
+
+            if (!more)
+                break;
+            v = more;
+            room = room ? room * 2 : 64;
+        }
+        if (get_file_unless_zero(f)) /* the network's thread may just be ending it */
+            v[n++] = f;
+    }
     pthread_mutex_unlock(&files_lock);
+    *res = v;
+    return n;
 }
 
 void file_lock_for_fork(void) { pthread_mutex_lock(&files_lock); }

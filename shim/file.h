@@ -97,7 +97,17 @@ static inline u8 fd_kind_of(int fd)
 
 /* The file of a descriptor with a reference, or NULL. Any context. */
 struct file *fget(int fd);
+/* One more reference, by who has one. */
 static inline void get_file(struct file *f) { atomic_fetch_add(&f->f_count, 1); }
+/* A reference by who found f in a list or table and has none; false: its release is under way. */
+static inline bool get_file_unless_zero(struct file *f)
+{
+    u32 c = atomic_load(&f->f_count);
+
+    while (c && !atomic_compare_exchange_weak(&f->f_count, &c, c + 1))
+        ;
+    return c != 0;
+}
 /* Drop a reference; the last one releases (may end a connection). No lock held. */
 void fput(struct file *f);
 /* A new file with one reference (the caller's) and no descriptor; NULL without memory. */
@@ -124,8 +134,9 @@ void file_to_kernel(struct file *f, enum file_state state);
 void file_decide_connect(struct file *f, int fd, const struct sockaddr *addr, socklen_t len);
 /* addr as IPv4; false: it is none. */
 bool sockaddr_v4(const struct sockaddr *addr, socklen_t len, struct sockaddr_in *out);
-/* Every file alive (not FILE_KERNEL/HANDED), under files_lock: fn must not fput or sleep. */
-void file_for_each(void (*fn)(struct file *f, void *arg), void *arg);
+/* The files alive that pick wants (NULL: all), each with a reference that the caller fputs; *res is malloc'ed.
+ * Alive: FILE_STACK, FILE_ORPHAN, FILE_LISTEN_BOTH or FILE_FOREIGN. pick runs under files_lock: no fput, no sleep. */
+size_t file_collect(bool (*pick)(struct file *f), struct file ***res);
 /* Highest descriptor with an entry. */
 int fd_table_highest(void);
 /* Next descriptor >= fd with a non-zero byte, -1: none. */

@@ -71,11 +71,8 @@ static void serve_requests(void *arg)
         if (atomic_load(&e->state) != SHARE_REQUESTED || !atomic_load(&e->owned))
             continue;
         struct file *f = e->file;
-        u32 c = atomic_load(&f->f_count); /* a reference unless it ends just now: then its end hands it over */
-        while (c && !atomic_compare_exchange_weak(&f->f_count, &c, c + 1))
-            ;
-        if (!c)
-            continue;
+        if (!get_file_unless_zero(f))
+            continue; /* it ends just now: its end hands it over */
         if (f->priv == e && handover_file(f, "another process that inherited it uses it"))
             fork_file_handed(f, false);
         fput(f);
@@ -264,7 +261,7 @@ void fork_let_go_all(bool cloexec_only, bool back)
 {
     struct file **v;
     SHIM_ENTER();
-    size_t n = handover_collect(is_foreign, &v);
+    size_t n = file_collect(is_foreign, &v);
     for (size_t i = 0; i < n; i++) {
         struct share_entry *e = v[i]->priv;
         if (e && (!cloexec_only || !fork_file_survives_exec(v[i])))
@@ -294,7 +291,7 @@ static struct {
 /* Parent, before: every connection that the child will have gets its entry and one more holder. */
 static void share_all(void)
 {
-    forking.n = handover_collect(is_alive, &forking.v);
+    forking.n = file_collect(is_alive, &forking.v);
     for (size_t i = 0; i < forking.n; i++) {
         struct file *f = forking.v[i];
         struct share_entry *e = f->priv;

@@ -376,45 +376,12 @@ int handover_fd(int fd, const char *reason)
 
 /* ---- all of them ---------------------------------------------------------------------------------------------------- */
 
-struct file_vec {
-    struct file **v;
-    size_t n, room;
-    bool (*pick)(struct file *f);
-};
-
-static void collect(struct file *f, void *arg)
-{
-    struct file_vec *vec = arg;
-    u32 state = atomic_load(&f->state);
-    if (f->zombie || (state != FILE_STACK && state != FILE_ORPHAN && state != FILE_LISTEN_BOTH && state != FILE_FOREIGN) ||
-        (vec->pick && !vec->pick(f)))
-        return;
-    if (vec->n == vec->room) {
-        size_t room = vec->room ? vec->room * 2 : 64;
-        struct file **v = realloc(vec->v, room * sizeof(*v));
-        if (!v)
-            return;
-        vec->v = v;
-        vec->room = room;
-    }
-    get_file(f);
-    vec->v[vec->n++] = f;
-}
-
-size_t handover_collect(bool (*pick)(struct file *f), struct file ***res)
-{
-    struct file_vec vec = {.pick = pick};
-    file_for_each(collect, &vec);
-    *res = vec.v;
-    return vec.n;
-}
-
 int handover_all(bool (*pick)(struct file *f), const char *reason)
 {
     struct file **v;
     int failed = 0;
     SHIM_ENTER();
-    size_t n = handover_collect(pick, &v);
+    size_t n = file_collect(pick, &v);
     for (size_t i = 0; i < n; i++) {
         failed += handover_file(v[i], reason) != 0;
         fput(v[i]);

@@ -72,8 +72,6 @@ int handover_all(bool (*pick)(struct file *f), const char *reason);
 /* Role: at exit and exec: connections closed by the program whose data or FIN is not acknowledged yet go
  * to the kernel, which finishes them. */
 void handover_orphans_at_exit(void);
-/* Role: the files that pick wants (NULL: all alive), each with a reference; *res is malloc'ed. */
-size_t handover_collect(bool (*pick)(struct file *f), struct file ***res);
 /* Totals, for stats.c and sluicectl. */
 struct handover_stats {
     _Atomic u64 done, failed;
