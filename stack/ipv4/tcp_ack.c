@@ -94,7 +94,7 @@ static bool tcp_ack_update_rtt(struct sock *sk, int flag, long seq_rtt_us, long 
     if (seq_rtt_us < 0 && tp->rx_opt.saw_tstamp && tp->rx_opt.rcv_tsecr && (flag & FLAG_ACKED)) {
         u32 delta = tcp_time_stamp_ts(tp) - tp->rx_opt.rcv_tsecr;
 
-        if (delta < 1000 * 1000)
+        if (delta < INT32_MAX / 1000)
             seq_rtt_us = ca_rtt_us = (long)max_t(u32, delta, 1) * 1000;
     }
     rs->rtt_us = ca_rtt_us;
@@ -213,7 +213,9 @@ static bool tcp_clean_one(struct sock *sk, struct sk_buff *skb, struct tcp_clean
         tp->sacked_out -= acked_pcount;
     } else if (tcp_is_sack(tp)) {
         tp->delivered += acked_pcount;
-        tcp_rack_advance(tp, sacked, scb->end_seq, tcp_skb_timestamp_us(skb));
+        /* The echo is older than this transmission: it acknowledges the one before (RFC 8985 6.2 step 2). */
+        if (!((sacked & TCPCB_RETRANS) && tcp_tsopt_ecr_before(tp, (u32)(tcp_skb_timestamp_us(skb) / 1000))))
+            tcp_rack_advance(tp, sacked, scb->end_seq, tcp_skb_timestamp_us(skb));
     }
     if (sacked & TCPCB_LOST)
         tp->lost_out -= acked_pcount;
@@ -232,7 +234,7 @@ static bool tcp_clean_one(struct sock *sk, struct sk_buff *skb, struct tcp_clean
 
 /* RTT, RACK, reordering and congestion control from what was freed. */
 static void tcp_clean_finish(struct sock *sk, struct tcp_clean_state *c, struct tcp_sacktag_state *sack, u32 prior_sacked,
-                             bool ece_ack, u32 prior_fack, u32 prior_snd_una)
+                             u32 prior_fack, u32 prior_snd_una)
 {
     const struct inet_connection_sock *icsk = inet_csk(sk);
     long seq_rtt_us = -1, sack_rtt_us = -1, ca_rtt_us = -1;
@@ -263,7 +265,7 @@ static void tcp_clean_finish(struct sock *sk, struct tcp_clean_state *c, struct 
             NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPMTUPSUCCESS);
         }
         if (tcp_is_reno(tp)) {
-            tcp_remove_reno_sacks(sk, (int)c->pkts_acked, ece_ack);
+            tcp_remove_reno_sacks(sk, (int)c->pkts_acked);
             /* If any of the cumulatively ACKed segments was retransmitted, non-SACK case cannot confirm
              * that the data was an original. */
             if (c->flag & FLAG_RETRANS_DATA_ACKED)
@@ -285,8 +287,7 @@ static void tcp_clean_finish(struct sock *sk, struct tcp_clean_state *c, struct 
 }
 
 /* Role: free what snd_una has passed. Returns the flags found. */
-static int tcp_clean_rtx_queue(struct sock *sk, u32 prior_fack, u32 prior_snd_una, struct tcp_sacktag_state *sack,
-                               bool ece_ack)
+static int tcp_clean_rtx_queue(struct sock *sk, u32 prior_fack, u32 prior_snd_una, struct tcp_sacktag_state *sack)
 {
     struct tcp_sock *tp = tcp_sk(sk);
     struct tcp_clean_state c = {.fully_acked = true, .reord = tp->snd_nxt};
@@ -316,7 +317,7 @@ static int tcp_clean_rtx_queue(struct sock *sk, u32 prior_fack, u32 prior_snd_un
         tp->snd_up = tp->snd_una;
     if (skb && (TCP_SKB_CB(skb)->sacked & TCPCB_SACKED_ACKED))
         c.flag |= FLAG_SACK_RENEGING;
-    tcp_clean_finish(sk, &c, sack, prior_sacked, ece_ack, prior_fack, prior_snd_una);
+    tcp_clean_finish(sk, &c, sack, prior_sacked, prior_fack, prior_snd_una);
     BUG_ON((s32)tp->sacked_out < 0 || (s32)tp->lost_out < 0 || (s32)tp->retrans_out < 0 || (s32)tp->packets_out < 0);
     return c.flag;
 }
@@ -353,7 +354,7 @@ void tcp_ack_probe(struct sock *sk)
     }
 }
 
-static bool tcp_may_update_window(const struct tcp_sock *tp, u32 ack, u32 ack_seq, u32 nwin)
+bool tcp_may_update_window(const struct tcp_sock *tp, u32 ack, u32 ack_seq, u32 nwin)
 {
     return after(ack, tp->snd_una) || after(ack_seq, tp->snd_wl1) ||
            (ack_seq == tp->snd_wl1 && (nwin > tp->snd_wnd || !nwin));
@@ -455,26 +456,22 @@ static bool tcp_ecn_rcv_ecn_echo(const struct tcp_sock *tp, const struct tcphdr 
 
 /* ---- tcp_ack --------------------------------------------------------------------------------------------------------------------- */
 
-static void tcp_in_ack_event(struct sock *sk, int flag)
-{
-    if (flag & FLAG_ECE)
-        NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPDELIVEREDCE);
-}
-
 /* After what this ACK delivered: RACK's window, undo and loss, timers, rate, congestion window, output. */
 static void tcp_ack_finish(struct sock *sk, u32 ack, u32 prior_snd_una, u32 delivered, u32 lost, int flag,
-                           struct tcp_sacktag_state *sack_state, int num_dupack, int *rexmit, bool is_sack_reneg)
+                           struct tcp_sacktag_state *sack_state, int gso_segs, int *rexmit, bool is_sack_reneg)
 {
     struct rate_sample *rs = sack_state->rate;
     struct tcp_sock *tp = tcp_sk(sk);
+    int num_dupack = 0;
     u32 newly_delivered;
 
     tcp_rack_update_reo_wnd(sk, rs);
     if (tp->tlp_high_seq)
         tcp_process_tlp_ack(sk, ack, flag);
     if (!(flag & FLAG_NOT_DUP) || (flag & FLAG_CA_ALERT) || inet_csk(sk)->icsk_ca_state != TCP_CA_Open) {
+        /* ACKs that wait in the backlog may have been merged into one. */
         if (!(flag & (FLAG_SND_UNA_ADVANCED | FLAG_NOT_DUP | FLAG_DSACKING_ACK)))
-            num_dupack = max(num_dupack, 1);
+            num_dupack = max_t(int, 1, gso_segs);
         tcp_fastretrans_alert(sk, prior_snd_una, num_dupack, &flag, rexmit);
     }
     if (flag & FLAG_SET_XMIT_TIMER)
@@ -483,8 +480,10 @@ static void tcp_ack_finish(struct sock *sk, u32 ack, u32 prior_snd_una, u32 deli
         sk_dst_confirm(sk);
     newly_delivered = tp->delivered - delivered;
     NET_ADD_STATS(sock_net(sk), LINUX_MIB_TCPDELIVERED, newly_delivered);
-    if (flag & FLAG_ECE)
+    if (flag & FLAG_ECE) {
         tp->delivered_ce += newly_delivered;
+        NET_ADD_STATS(sock_net(sk), LINUX_MIB_TCPDELIVEREDCE, newly_delivered);
+    }
     lost = tp->lost - lost;
     rs->is_ack_delayed = flag & FLAG_ACK_MAYBE_DELAYED;
     tcp_rate_gen(sk, newly_delivered, lost, is_sack_reneg, rs);
@@ -503,7 +502,7 @@ int tcp_ack(struct sock *sk, const struct sk_buff *skb, int flag)
     const u32 prior_snd_una = tp->snd_una, ack_seq = TCP_SKB_CB(skb)->seq, ack = TCP_SKB_CB(skb)->ack_seq;
     const bool is_sack_reneg = tp->is_sack_reneg;
     const u32 delivered = tp->delivered, lost = tp->lost;
-    int num_dupack = 0, rexmit = REXMIT_NONE;
+    int rexmit = REXMIT_NONE;
     const int prior_packets = (int)tp->packets_out;
     u32 prior_fack;
 
@@ -553,16 +552,14 @@ int tcp_ack(struct sock *sk, const struct sk_buff *skb, int flag)
         if (sack_state.sack_delivered)
             tp->delivered += sack_state.sack_delivered;
     }
-    tcp_in_ack_event(sk, flag);
+    WRITE_ONCE(sk->sk_err_soft, 0); /* the path works again */
     icsk->icsk_probes_out = 0;
     tp->rcv_tstamp = tcp_clock_ns(sk);
     if (!prior_packets)
         goto no_queue;
 
-    flag |= tcp_clean_rtx_queue(sk, prior_fack, prior_snd_una, &sack_state, flag & FLAG_ECE);
-    if (!(flag & (FLAG_NOT_DUP | FLAG_SND_UNA_ADVANCED)))
-        num_dupack = max_t(int, 1, skb_shinfo(skb)->gso_segs);
-    tcp_ack_finish(sk, ack, prior_snd_una, delivered, lost, flag, &sack_state, num_dupack, &rexmit,
+    flag |= tcp_clean_rtx_queue(sk, prior_fack, prior_snd_una, &sack_state);
+    tcp_ack_finish(sk, ack, prior_snd_una, delivered, lost, flag, &sack_state, skb_shinfo(skb)->gso_segs, &rexmit,
                    is_sack_reneg);
     return 1;
 

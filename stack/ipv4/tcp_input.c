@@ -137,7 +137,8 @@ bool tcp_paws_reject(const struct tcp_options_received *rx_opt, int rst, u64 now
     return !rst || now_s < rx_opt->ts_recent_stamp + TCP_PAWS_MSL;
 }
 
-/* A pure duplicate ACK may be reordered behind newer data on the path: not an old duplicate. */
+/* A pure duplicate ACK that tells no window may be reordered behind newer data on the path: no old duplicate while its
+ * stamp is within a retransmission time-out (of the peer's clock, which may tick 1200 times a second). */
 static bool tcp_disordered_ack(const struct sock *sk, const struct sk_buff *skb)
 {
     const struct tcp_sock *tp = tcp_sk(sk);
@@ -145,8 +146,8 @@ static bool tcp_disordered_ack(const struct sock *sk, const struct sk_buff *skb)
     u32 seq = TCP_SKB_CB(skb)->seq, ack = TCP_SKB_CB(skb)->ack_seq;
 
     return (th->ack && seq == TCP_SKB_CB(skb)->end_seq && seq == tp->rcv_nxt) && ack == tp->snd_una &&
-           !(ack != tp->snd_una || after(seq, tp->snd_wl1)) &&
-           (s32)(tp->rx_opt.ts_recent - tp->rx_opt.rcv_tsval) <= (s32)(inet_csk(sk)->icsk_rto / NSEC_PER_MSEC);
+           !tcp_may_update_window(tp, ack, seq, (u32)be16toh(th->window) << tp->rx_opt.snd_wscale) &&
+           (s32)(tp->rx_opt.ts_recent - tp->rx_opt.rcv_tsval) <= (s32)(inet_csk(sk)->icsk_rto * 1200 / NSEC_PER_SEC);
 }
 
 static bool tcp_paws_discard(const struct sock *sk, const struct sk_buff *skb)

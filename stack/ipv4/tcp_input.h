@@ -57,8 +57,8 @@ void tcp_ack_probe(struct sock *sk);
 int tcp_sacktag_write_queue(struct sock *sk, const struct sk_buff *ack_skb, u32 prior_snd_una,
                             struct tcp_sacktag_state *state);
 void tcp_check_sack_reordering(struct sock *sk, u32 low_seq, int ts);
-void tcp_add_reno_sack(struct sock *sk, int num_dupack, bool ece_ack);
-void tcp_remove_reno_sacks(struct sock *sk, int acked, bool ece_ack);
+void tcp_add_reno_sack(struct sock *sk, int num_dupack);
+void tcp_remove_reno_sacks(struct sock *sk, int acked);
 void tcp_reset_reno_sack(struct tcp_sock *tp);
 static inline u32 tcp_highest_sack_seq_of(const struct tcp_sock *tp)
 {
@@ -79,6 +79,8 @@ void tcp_try_undo_spurious_syn(struct sock *sk);
 bool tcp_try_undo_recovery(struct sock *sk);
 /* Something is lost for another reason than congestion: send it again without lowering the window. */
 void tcp_non_congestion_loss_retransmit(struct sock *sk);
+/* Is the segment's window newer than snd_wnd (RFC 9293 3.10.7.4: SND.WL1, SND.WL2)? nwin is scaled. */
+bool tcp_may_update_window(const struct tcp_sock *tp, u32 ack, u32 ack_seq, u32 nwin);
 bool tcp_tsopt_ecr_before(const struct tcp_sock *tp, u32 when);
 
 /* tcp_input.c. tcp_validate_incoming: the first to fourth check of RFC 9293 3.10.7.4; false: skb was consumed. */

@@ -275,12 +275,11 @@ static bool tcp_packet_delayed(const struct tcp_sock *tp)
 {
     const struct sock *sk = (const struct sock *)tp;
 
-    if (tp->retrans_stamp && tcp_tsopt_ecr_before(tp, tp->retrans_stamp))
-        return true;
-    /* Nothing was retransmitted (undone or acked before): delayed, unless in SYN_SENT. */
-    if (!tp->retrans_stamp && sk->sk_state != TCP_SYN_SENT)
-        return true;
-    return false;
+    if (tp->retrans_stamp)
+        return tcp_tsopt_ecr_before(tp, tp->retrans_stamp);
+    /* Without a stamp nothing was retransmitted, but for two who clear it though something was: a recovery without
+     * SACK that waits above high_seq (tcp_is_non_sack_preventing_reopen), and the ACK of our SYN. */
+    return (tcp_is_sack(tp) || before(tp->snd_una, tp->high_seq)) && sk->sk_state != TCP_SYN_SENT;
 }
 
 static bool tcp_may_undo(const struct tcp_sock *tp)
@@ -336,6 +335,8 @@ bool tcp_try_undo_recovery(struct sock *sk)
 
         tcp_undo_cwnd_reduction(sk, false);
         NET_INC_STATS(sock_net(sk), mib);
+    } else if (tp->rack.reo_wnd_persist) {
+        tp->rack.reo_wnd_persist--; /* a recovery that was none of RACK's haste */
     }
     if (tcp_is_non_sack_preventing_reopen(sk))
         return true;
@@ -470,7 +471,7 @@ static void tcp_process_loss(struct sock *sk, int flag, int num_dupack, int *rex
     }
     if (tcp_is_reno(tp)) {
         if (after(tp->snd_nxt, tp->high_seq) && num_dupack)
-            tcp_add_reno_sack(sk, num_dupack, flag & FLAG_ECE);
+            tcp_add_reno_sack(sk, num_dupack);
         else if (flag & FLAG_SND_UNA_ADVANCED)
             tcp_reset_reno_sack(tp);
     }
@@ -485,7 +486,7 @@ static bool tcp_process_recovery(struct sock *sk, u32 prior_snd_una, int num_dup
 
     if (!(flag & FLAG_SND_UNA_ADVANCED)) {
         if (tcp_is_reno(tp))
-            tcp_add_reno_sack(sk, num_dupack, flag & FLAG_ECE);
+            tcp_add_reno_sack(sk, num_dupack);
     } else if (tcp_try_undo_partial(sk, prior_snd_una)) {
         return true;
     }
@@ -534,7 +535,7 @@ static bool tcp_process_dubious(struct sock *sk, int num_dupack, int *ack_flag)
     if (tcp_is_reno(tp)) {
         if (flag & FLAG_SND_UNA_ADVANCED)
             tcp_reset_reno_sack(tp);
-        tcp_add_reno_sack(sk, num_dupack, flag & FLAG_ECE);
+        tcp_add_reno_sack(sk, num_dupack);
     }
     if (icsk->icsk_ca_state <= TCP_CA_Disorder)
         tcp_try_undo_dsack(sk);

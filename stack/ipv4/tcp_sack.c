@@ -359,7 +359,7 @@ static void tcp_check_reno_reordering(struct sock *sk, int addend)
     NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPRENOREORDER);
 }
 
-void tcp_add_reno_sack(struct sock *sk, int num_dupack, bool ece_ack)
+void tcp_add_reno_sack(struct sock *sk, int num_dupack)
 {
     struct tcp_sock *tp = tcp_sk(sk);
     u32 prior_sacked = tp->sacked_out;
@@ -368,26 +368,18 @@ void tcp_add_reno_sack(struct sock *sk, int num_dupack, bool ece_ack)
         return;
     tp->sacked_out += (u32)num_dupack;
     tcp_check_reno_reordering(sk, 0);
-    s32 delivered = (s32)(tp->sacked_out - prior_sacked);
-    if (delivered > 0) {
-        tp->delivered += (u32)delivered;
-        if (ece_ack)
-            tp->delivered_ce += (u32)delivered;
-    }
+    if (after(tp->sacked_out, prior_sacked))
+        tp->delivered += tp->sacked_out - prior_sacked;
 }
 
 /* A partial ACK removes what was counted by duplicates. */
-void tcp_remove_reno_sacks(struct sock *sk, int acked, bool ece_ack)
+void tcp_remove_reno_sacks(struct sock *sk, int acked)
 {
     struct tcp_sock *tp = tcp_sk(sk);
 
     if (acked > 0) {
         /* One ACK acked the hole. The rest eat duplicate ACKs. */
-        u32 delivered = (u32)max_t(int, acked - (int)tp->sacked_out, 1);
-
-        tp->delivered += delivered;
-        if (ece_ack)
-            tp->delivered_ce += delivered;
+        tp->delivered += (u32)max_t(int, acked - (int)tp->sacked_out, 1);
         if (acked - 1 >= (int)tp->sacked_out)
             tp->sacked_out = 0;
         else

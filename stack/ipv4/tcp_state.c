@@ -43,14 +43,12 @@ static void tcp_synsent_take_options(struct sock *sk, const struct sk_buff *skb)
     if (tp->rx_opt.saw_tstamp) {
         tp->rx_opt.tstamp_ok = 1;
         tp->tcp_header_len = sizeof(struct tcphdr) + TCPOLEN_TSTAMP_ALIGNED;
-        tp->advmss -= TCPOLEN_TSTAMP_ALIGNED;
         tp->rx_opt.ts_recent = tp->rx_opt.rcv_tsval;
         tp->rx_opt.ts_recent_stamp = tcp_clock_ns(sk) / NSEC_PER_SEC;
     } else {
         tp->tcp_header_len = sizeof(struct tcphdr);
     }
     tcp_sync_mss(sk, inet_csk(sk)->icsk_pmtu_cookie);
-    tcp_initialize_rcv_mss(sk);
 }
 
 /* An acceptable SYN-ACK for our SYN. */
@@ -67,6 +65,9 @@ static void tcp_rcv_synsent_synack(struct sock *sk, struct sk_buff *skb)
     tcp_try_undo_spurious_syn(sk);
     tcp_ack(sk, skb, FLAG_SLOWPATH);
     tcp_synsent_take_options(sk, skb);
+    if (tp->rx_opt.tstamp_ok) /* what crossed SYNs do in tcp_rcv_synrecv_acked(): their SYN-ACK is still to go */
+        tp->advmss -= TCPOLEN_TSTAMP_ALIGNED;
+    tcp_initialize_rcv_mss(sk);
     tcp_mtup_init(sk);
     /* Remember, tcp_poll() does not lock socket: change state from SYN-SENT only after copied_seq is set. */
     WRITE_ONCE(tp->copied_seq, tp->rcv_nxt);
@@ -140,6 +141,7 @@ static int tcp_rcv_synsent_state_process(struct sock *sk, struct sk_buff *skb, c
         tp->max_window = tp->snd_wnd;
         if (!(th->ece && th->cwr))
             tp->ecn_flags &= (u8)~TCP_ECN_OK;
+        tcp_initialize_rcv_mss(sk);
         tcp_mtup_init(sk);
         tcp_send_synack(sk);
         consume_skb(skb);

@@ -259,6 +259,20 @@ Test(ecn, established_ece_reduces_the_window_and_cwr_goes_once)
     cr_assert_eq(sys_tcp_info(s).tcpi_total_retrans, 0);
 }
 
+Test(ecn, established_ece_counts_what_it_acknowledges_once)
+{
+    struct socket *s = script_accepted("mss 1000", 65535); /* no SACK: the ACKs themselves count */
+
+    tcp_sk(s->sk)->ecn_flags = TCP_ECN_OK;
+    sys_write(s, 10000);
+    cr_assert_eq(tx_ignore(), 10);
+    rx(.flags = "AE", .ack = 4001);
+    cr_assert_eq(sys_tcp_info(s).tcpi_delivered_ce, 4);
+    cr_assert_eq(mib(LINUX_MIB_TCPDELIVEREDCE), 4);
+    rx(.ack = 10001);
+    cr_assert_eq(sys_tcp_info(s).tcpi_delivered_ce, 4);
+}
+
 Test(ecn, established_ece_in_the_next_window_reduces_again)
 {
     struct socket *s = accepted("SEW", "SAE");

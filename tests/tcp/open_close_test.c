@@ -50,6 +50,19 @@ Test(open_close, crossed_syns_after_a_lost_one)
     cr_assert_eq(sys_error(s), 0);
 }
 
+Test(open_close, crossed_syns_with_timestamps_offer_the_whole_mss)
+{
+    struct socket *s = sys_socket_bound();
+
+    cr_assert_eq(sys_connect(s, SCRIPT_PEER_PORT), -EINPROGRESS);
+    tx(.flags = "S", .opt = "mss 1460,*");
+    rx(.flags = "S", .opt = "mss 1460,sackOK,TS val 1000 ecr 0,nop,wscale 7");
+    tx(.flags = "SA", .seq = 0, .ack = 1, .opt = "mss 1460,sackOK,TS val 1 ecr 1000,nop,wscale *");
+    rx(.seq = 1, .ack = 1, .opt = "nop,nop,TS val 1001 ecr 1");
+    cr_assert_eq(sys_tcp_info(s).tcpi_advmss, 1448);
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_mss, 1448);
+}
+
 Test(open_close, crossed_syns_and_crossed_synacks_need_no_third_segment)
 {
     struct socket *s = crossed_syns();

@@ -187,6 +187,48 @@ Test(rack, disorder_window_stays_when_it_is_static)
     rx();
 }
 
+Test(rack, disorder_window_is_one_quarter_again_after_sixteen_recoveries)
+{
+    struct socket *s = reordering_seen();
+    s64 at = 7001;
+
+    needless_retransmission(s);
+    for (int i = 0; i < 16; i++, at += 2000) { /* two in flight: the window falls to that */
+        char sack[64];
+
+        sys_write(s, 2000);
+        cr_assert_eq(tx_ignore(), 2);
+        advance_ms(RTT);
+        snprintf(sack, sizeof(sack), "nop,nop,sack 1 {%lld:%lld}", (long long)at + 1000, (long long)at + 2000);
+        rx(.ack = at, .opt = sack);
+        tx_at(42, .seq = at, .len = 1000);
+        advance_ms(RTT);
+        rx(.ack = at + 2000);
+    }
+    sys_write(s, 2000);
+    cr_assert_eq(tx_ignore(), 2);
+    advance_ms(RTT);
+    rx(.ack = at, .opt = "nop,nop,sack 1 {40001:41001}");
+    tx_at(22, .seq = at, .len = 1000);
+    rx();
+}
+
+Test(rack, recovery_late_original_says_nothing_of_what_was_sent_before_its_retransmission)
+{
+    struct socket *s = accepted("mss 1012,sackOK,TS val 100 ecr 0");
+
+    sys_write(s, 10000);
+    cr_assert_eq(tx_ignore(), 10);
+    advance_ms(RTT);
+    rx(.ack = 1, .opt = "nop,nop,TS val 200 ecr 81,nop,nop,sack 1 {1001:4001}");
+    tx(.seq = 1, .len = 1000);
+    advance_ms(RTT + 5);
+    rx(.ack = 4001, .opt = "nop,nop,TS val 285 ecr 81"); /* the echo is the original's (RFC 8985 6.2 step 2) */
+    tx_nothing();
+    cr_assert_eq(sys_tcp_info(s).tcpi_lost, 0);
+    rx(.ack = 10001, .opt = "nop,nop,TS val 285 ecr 81");
+}
+
 /* ---- tail loss probe --------------------------------------------------------------------------------- */
 
 /* Two in flight, the probe resends the last after two round trips and 2 ms; a third is sent behind it. */

@@ -168,6 +168,36 @@ Test(receive, paws_lets_a_reset_pass)
     cr_assert_eq(sys_state(s), TCP_CLOSE);
 }
 
+Test(receive, paws_lets_a_duplicate_ack_pass_that_was_overtaken)
+{
+    struct socket *s = script_accepted("mss 1460,sackOK,TS val 100 ecr 0", 65535);
+
+    rx(.len = 100, .opt = "nop,nop,TS val 500 ecr 1");
+    tx(.ack = 101);
+    rx(.opt = "nop,nop,TS val 500 ecr 1");
+    rx(.opt = "nop,nop,TS val 400 ecr 1"); /* within a retransmission time-out */
+    tx_nothing();
+    cr_assert_eq(mib(LINUX_MIB_PAWSESTABREJECTED), 0);
+    rx(.opt = "nop,nop,TS val 1 ecr 1"); /* ts_recent less 499 */
+    tx(.ack = 101);
+    cr_assert_eq(mib(LINUX_MIB_PAWSESTABREJECTED), 1);
+    cr_assert_eq(sys_read(s, 1000), 100);
+}
+
+Test(receive, paws_drops_an_overtaken_ack_that_would_change_the_window)
+{
+    struct socket *s = script_accepted("mss 1460,sackOK,TS val 100 ecr 0", 20000);
+
+    rx(.len = 100, .opt = "nop,nop,TS val 500 ecr 1");
+    tx(.ack = 101);
+    rx(.opt = "nop,nop,TS val 500 ecr 1"); /* the window is of this sequence number */
+    rx(.win = 30000, .opt = "nop,nop,TS val 400 ecr 1");
+    tx(.ack = 101);
+    cr_assert_eq(mib(LINUX_MIB_PAWSESTABREJECTED), 1);
+    cr_assert_eq(tcp_sk(s->sk)->snd_wnd, 20000);
+    cr_assert_eq(sys_read(s, 1000), 100);
+}
+
 Test(receive, paws_forgets_a_timestamp_after_24_days)
 {
     struct socket *s = script_accepted("mss 1460,sackOK,TS val 100 ecr 0", 65535);

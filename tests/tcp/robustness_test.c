@@ -281,6 +281,17 @@ Test(robustness, icmp_unreachable_is_soft_for_an_established_connection)
     still_works(s);
 }
 
+Test(robustness, icmp_unreachable_is_forgotten_with_the_next_ack)
+{
+    struct socket *s = script_accepted("mss 1460", 65535);
+
+    sys_write(s, 100);
+    tx(.len = 100);
+    rx_icmp(ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, 0, 1);
+    rx(.ack = 101);
+    cr_assert_eq(sys_error(s), 0);
+}
+
 Test(robustness, icmp_frag_needed_resends_in_smaller_segments)
 {
     struct socket *s = script_accepted("mss 1460", 65535);

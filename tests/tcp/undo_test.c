@@ -176,6 +176,27 @@ Test(undo, recovery_dsack_of_the_retransmission_restores_at_once)
     rx(.ack = 10001);
 }
 
+Test(undo, recovery_without_sack_is_not_undone_by_the_ack_that_leaves_it)
+{
+    struct socket *s = accepted("mss 1000");
+
+    sys_write(s, 10000);
+    cr_assert_eq(tx_ignore(), 10);
+    advance_ms(50);
+    for (int i = 0; i < 3; i++)
+        rx(.ack = 1);
+    tx(.seq = 1, .len = 1000);
+    advance_ms(50);
+    rx(.ack = 10001); /* all there was: it stays in recovery until more is acknowledged (RFC 6582 4.1) */
+    cr_assert_eq(sys_tcp_info(s).tcpi_ca_state, TCP_CA_Recovery);
+    sys_write(s, 1000);
+    tx(.seq = 10001, .len = 1000);
+    rx(.ack = 11001);
+    cr_assert_eq(sys_tcp_info(s).tcpi_ca_state, TCP_CA_Open);
+    stays_reduced(s);
+    cr_assert_eq(mib(LINUX_MIB_TCPFULLUNDO), 0);
+}
+
 /* ---- F-RTO ------------------------------------------------------------------------------------------- */
 
 /* Ten in flight, more to send, a time-out, and an ACK that may be for either transmission of the first. */
@@ -204,6 +225,28 @@ Test(undo, loss_frto_tries_new_data_and_an_ack_of_originals_restores)
     restored(s);
     cr_assert_eq(mib(LINUX_MIB_TCPSPURIOUSRTOS), 1);
     cr_assert_eq(sys_tcp_info(s).tcpi_total_retrans, 1);
+    rx();
+    tx_ignore();
+    rx();
+    tx_ignore();
+}
+
+Test(undo, loss_frto_goes_on_after_a_dsack_alone)
+{
+    struct socket *s = accepted(SACK_OPT);
+
+    sys_write(s, 20000);
+    cr_assert_eq(tx_ignore(), 10);
+    tx_at(250, .seq = 1, .len = 1000);
+    tx_at(500, .seq = 1, .len = 1000);
+    advance_ms(2);
+    rx(.ack = 1001);
+    cr_assert_eq(tx_ignore(), 2);
+    rx(.ack = 1001, .opt = "nop,nop,sack 1 {1:1001}"); /* no duplicate ACK of the new data: step 3a does not apply */
+    rx(.ack = 2001);
+    tx_ignore();
+    restored(s);
+    cr_assert_eq(mib(LINUX_MIB_TCPSPURIOUSRTOS), 1);
     rx();
     tx_ignore();
     rx();
