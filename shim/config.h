@@ -12,6 +12,7 @@ enum { CFG_ACCEL_AUTO, CFG_ACCEL_CONNECT, CFG_ACCEL_LISTEN, CFG_ACCEL_OFF };
 enum { CFG_TRACE_OFF, CFG_TRACE_LIST, CFG_TRACE_FOLDED };
 enum { CFG_LANE_AUTO, CFG_LANE_ON, CFG_LANE_OFF };
 enum { CFG_FIREWALL_REFUSE, CFG_FIREWALL_IGNORE };
+enum { CFG_HYSTART_OFF, CFG_HYSTART_LINUX, CFG_HYSTART_RFC9406 };             /* hystart: as sysctl_tcp_hystart */
 
 struct option_fault { /* parts per million; all zero: no fault device */
     u32 loss_ppm, reorder_ppm, dup_ppm, corrupt_ppm;

@@ -9,6 +9,7 @@
 #include "../netdev/rtnl.h"
 #include "../stack/core/log.h"
 #include "../stack/ipv4/ip.h"
+#include "../stack/ipv4/tcp.h"
 #include "config.h"
 #include "exit.h"
 #include "file.h"
@@ -192,6 +193,7 @@ static const struct sysctl {
     {"ipv4/tcp_sack", NET4(tcp_sack), 1, 4},
     {"ipv4/tcp_dsack", NET4(tcp_dsack), 1, 4},
     {"ipv4/tcp_ecn", NET4(tcp_ecn), 1, 4},
+    {"ipv4/tcp_ecn_fallback", NET4(tcp_ecn_fallback), 1, 4},
     {"ipv4/tcp_rmem", NET4(tcp_rmem), 3, 4},
     {"ipv4/tcp_wmem", NET4(tcp_wmem), 3, 4},
     {"ipv4/tcp_mem", NET4(tcp_mem), 3, 8},
@@ -203,6 +205,7 @@ static const struct sysctl {
     {"ipv4/tcp_adv_win_scale", NET4(tcp_adv_win_scale), 1, 4},
     {"ipv4/tcp_app_win", NET4(tcp_app_win), 1, 4},
     {"ipv4/tcp_syn_retries", NET4(tcp_syn_retries), 1, 4},
+    {"ipv4/tcp_syn_linear_timeouts", NET4(tcp_syn_linear_timeouts), 1, 4},
     {"ipv4/tcp_synack_retries", NET4(tcp_synack_retries), 1, 4},
     {"ipv4/tcp_retries1", NET4(tcp_retries1), 1, 4},
     {"ipv4/tcp_retries2", NET4(tcp_retries2), 1, 4},
@@ -283,6 +286,20 @@ static bool read_sysctl(const char *name, char *buf, size_t len)
     return true;
 }
 
+/* What the host has and does not allow to everybody; an algorithm that it has not is ours alone, and free. */
+static void read_restricted_congestion(char *res, size_t size)
+{
+    char have[512], allowed[512], *save;
+    size_t used = 0;
+
+    if (!read_sysctl("ipv4/tcp_available_congestion_control", have, sizeof(have)) ||
+        !read_sysctl("ipv4/tcp_allowed_congestion_control", allowed, sizeof(allowed)))
+        return;
+    for (char *name = strtok_r(have, " ", &save); name; name = strtok_r(NULL, " ", &save))
+        if (!tcp_ca_in_list(allowed, name) && used + strlen(name) + 1 < size)
+            used += (size_t)snprintf(res + used, size - used, "%s ", name);
+}
+
 /* What a namespace does not show (not all of these exist in every one) keeps Linux's default. */
 static void read_sysctls(struct netns_ipv4 *s)
 {
@@ -312,6 +329,9 @@ static void read_sysctls(struct netns_ipv4 *s)
     if (sluice_config.congestion[0])
         snprintf(s->sysctl_tcp_congestion_control, sizeof(s->sysctl_tcp_congestion_control), "%.15s",
                  sluice_config.congestion);
+    read_restricted_congestion(s->sysctl_tcp_restricted_congestion_control,
+                               sizeof(s->sysctl_tcp_restricted_congestion_control));
+    s->sysctl_tcp_hystart = sluice_config.hystart;
 }
 
 /* ---- devices ------------------------------------------------------------------------------------------------------- */
@@ -507,15 +527,16 @@ static void open_pcap(void)
         shim_err("%s cannot be written (%s): nothing is captured", path, strerror(errno));
 }
 
-/* What opening AF_XDP sockets, attaching programs and reserving ports take. */
-static bool privileged(void)
+bool runtime_capable(struct net *net, int cap)
 {
     struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct d[2] = {0};
-    u32 need = 1u << CAP_NET_ADMIN | 1u << CAP_NET_RAW;
 
-    return raw_syscall4(SYS_capget, &h, d, 0, 0) == 0 && (d[0].effective & need) == need;
+    return raw_syscall4(SYS_capget, &h, d, 0, 0) == 0 && (d[cap / 32].effective & 1u << cap % 32);
 }
+
+/* What opening AF_XDP sockets, attaching programs and reserving ports take. */
+static bool privileged(void) { return runtime_capable(NULL, CAP_NET_ADMIN) && runtime_capable(NULL, CAP_NET_RAW); }
 
 static int add_rule(void *net, const struct nf_rule *rule) { return nf_add_rule(net, rule); }
 

@@ -29,6 +29,9 @@ void runtime_after_fork_parent(void);
 /* An address of the stack's own (option address), or INADDR_ANY in shared mode. */
 __be32 runtime_own_address(void);
 
+/* Has the calling thread this capability now? (net_ops.capable; net is not looked at.) */
+bool runtime_capable(struct net *net, int cap);
+
 /* Move a descriptor of ours to a high number, CLOEXEC, protected from the program. Returns the new number
  * (the old one is closed), or the old one, protected, when there is no room. Negative values pass. */
 int private_fd(int fd);

@@ -781,4 +781,5 @@ const struct net_ops live_net_ops = {
     .wake = ops_wake,
     .timer_armed = ops_timer_armed,
     .log = ops_log,
+    .capable = runtime_capable,
 };

@@ -118,6 +118,7 @@
     X(LINUX_MIB_TCPACKSKIPPEDSYNRECV, "TcpExtTCPACKSkippedSynRecv")                                \
     X(LINUX_MIB_TCPACKSKIPPEDPAWS, "TcpExtTCPACKSkippedPAWS")                                      \
     X(LINUX_MIB_TCPACKSKIPPEDSEQ, "TcpExtTCPACKSkippedSeq")                                        \
+    X(LINUX_MIB_TCPACKSKIPPEDCHALLENGE, "TcpExtTCPACKSkippedChallenge")                            \
     X(LINUX_MIB_TCPWINPROBE, "TcpExtTCPWinProbe")                                                  \
     X(LINUX_MIB_TCPKEEPALIVE, "TcpExtTCPKeepAlive")                                                \
     X(LINUX_MIB_TCPFASTOPENACTIVE, "TcpExtTCPFastOpenActive")                                      \

@@ -137,6 +137,7 @@ void netns_ipv4_defaults(struct netns_ipv4 *s)
         .sysctl_tcp_sack = 1,
         .sysctl_tcp_dsack = 1,
         .sysctl_tcp_ecn = 2,
+        .sysctl_tcp_ecn_fallback = 1,
         .sysctl_tcp_rmem = {4096, 131072, 6291456},
         .sysctl_tcp_wmem = {4096, 16384, 4194304},
         .sysctl_tcp_mem = {190000, 253000, 380000}, /* pages: Linux's share of 16 GiB */
@@ -148,6 +149,7 @@ void netns_ipv4_defaults(struct netns_ipv4 *s)
         .sysctl_tcp_adv_win_scale = 1,
         .sysctl_tcp_app_win = 31,
         .sysctl_tcp_syn_retries = 6,
+        .sysctl_tcp_syn_linear_timeouts = 4,
         .sysctl_tcp_synack_retries = 5,
         .sysctl_tcp_retries1 = 3,
         .sysctl_tcp_retries2 = 15,
@@ -175,7 +177,7 @@ void netns_ipv4_defaults(struct netns_ipv4 *s)
         .sysctl_tcp_slow_start_after_idle = 1,
         .sysctl_tcp_no_metrics_save = 0,
         .sysctl_tcp_no_ssthresh_metrics_save = 1,
-        .sysctl_tcp_hystart = 1,
+        .sysctl_tcp_hystart = 2, /* not Linux's, which is 1 */
         .sysctl_tcp_autocorking = 1,
         .sysctl_tcp_early_retrans = 3,
         .sysctl_tcp_recovery = 1,

@@ -44,6 +44,8 @@ struct net_ops {
     void (*log)(struct net *net, int level, const char *text);
     /* Wall clock minus clock_ns, ns: for SO_TIMESTAMP. NULL: 0. */
     s64 (*realtime_offset)(struct net *net);
+    /* Has the program this capability (CAP_NET_ADMIN)? NULL: it has none. */
+    bool (*capable)(struct net *net, int cap);
 };
 
 /* Routes from outside the stack (shared address mode: the host kernel's own answer). */
@@ -72,12 +74,12 @@ struct netns_ipv4 {
     int sysctl_ip_local_port_range[2];
     int sysctl_ip_forward;
     int sysctl_tcp_timestamps, sysctl_tcp_window_scaling, sysctl_tcp_sack, sysctl_tcp_dsack;
-    int sysctl_tcp_ecn, sysctl_tcp_fack;
+    int sysctl_tcp_ecn, sysctl_tcp_ecn_fallback, sysctl_tcp_fack;
     int sysctl_tcp_rmem[3], sysctl_tcp_wmem[3];
     long sysctl_tcp_mem[3];
     int sysctl_rmem_max, sysctl_wmem_max, sysctl_rmem_default, sysctl_wmem_default; /* net.core */
     int sysctl_tcp_moderate_rcvbuf, sysctl_tcp_adv_win_scale, sysctl_tcp_app_win;
-    int sysctl_tcp_syn_retries, sysctl_tcp_synack_retries, sysctl_tcp_retries1, sysctl_tcp_retries2;
+    int sysctl_tcp_syn_retries, sysctl_tcp_syn_linear_timeouts, sysctl_tcp_synack_retries, sysctl_tcp_retries1, sysctl_tcp_retries2;
     int sysctl_tcp_orphan_retries, sysctl_tcp_max_orphans;
     int sysctl_tcp_fin_timeout; /* s */
     int sysctl_tcp_keepalive_time, sysctl_tcp_keepalive_intvl, sysctl_tcp_keepalive_probes; /* s, s, count */
@@ -92,11 +94,14 @@ struct netns_ipv4 {
     int sysctl_tcp_early_retrans, sysctl_tcp_recovery, sysctl_tcp_thin_linear_timeouts, sysctl_tcp_frto;
     int sysctl_tcp_reordering, sysctl_tcp_max_reordering, sysctl_tcp_retrans_collapse;
     int sysctl_tcp_min_tso_segs, sysctl_tcp_tso_win_divisor, sysctl_tcp_tso_rtt_log;
-    int sysctl_tcp_hystart; /* CUBIC's: 0 none, 1 HyStart as Linux, 2 HyStart++ (RFC 9406) */
+    int sysctl_tcp_hystart; /* CUBIC's: 0 none, 1 HyStart as Linux, 2 HyStart++ (RFC 9406); a module parameter there */
     int sysctl_tcp_pacing_ss_ratio, sysctl_tcp_pacing_ca_ratio;
     int sysctl_tcp_notsent_lowat, sysctl_tcp_workaround_signed_windows;
     int sysctl_tcp_comp_sack_delay_ns, sysctl_tcp_comp_sack_nr;
     char sysctl_tcp_congestion_control[16];
+    /* Names between spaces that only CAP_NET_ADMIN may choose: the host has them available and not allowed
+     * (tcp_available_congestion_control less tcp_allowed_congestion_control). */
+    char sysctl_tcp_restricted_congestion_control[256];
     int sysctl_icmp_ratelimit; /* ms */
     int sysctl_icmp_echo_ignore_all, sysctl_icmp_echo_ignore_broadcasts;
     int sysctl_ipfrag_time, sysctl_ipfrag_max_dist; /* s, count */
@@ -143,6 +148,9 @@ struct net {
     spinlock_t defer_lock;              /* protects defer_head */
     struct rcu_free *defer_head;        /* memory waiting for a grace period */
     _Atomic u32 defer_count;            /* how much; net_poll runs a grace period past a threshold */
+
+    _Atomic u32 challenge_stamp;   /* s: the second in which challenge_count holds (RFC 5961 7) */
+    _Atomic u32 challenge_count;   /* challenge ACKs that may still be sent in it */
 
     _Atomic s64 skb_count;     /* sk_buffs alive; tests assert 0 */
     _Atomic s64 sock_count;    /* struct sock alive, request and time-wait socks included */

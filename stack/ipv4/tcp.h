@@ -581,14 +581,16 @@ struct tcp_congestion_ops {
     size_t (*get_info)(struct sock *sk, u32 ext, int *attr, void *info);
     void (*init)(struct sock *sk);
     void (*release)(struct sock *sk);
-    bool needs_ecn, non_restricted;
+    bool needs_ecn;
 };
 extern const struct tcp_congestion_ops tcp_reno, tcp_cubic, tcp_bbr;
 const struct tcp_congestion_ops *tcp_ca_find(const char *name);
+/* Is the name in the list, which has spaces between its names? */
+bool tcp_ca_in_list(const char *list, const char *name);
 void tcp_assign_congestion_control(struct sock *sk);
 void tcp_init_congestion_control(struct sock *sk);
 void tcp_cleanup_congestion_control(struct sock *sk);
-int tcp_set_congestion_control(struct sock *sk, const char *name); /* 0 or -ENOENT */
+int tcp_set_congestion_control(struct sock *sk, const char *name); /* 0, -ENOENT or -EPERM */
 u32 tcp_reno_ssthresh(struct sock *sk);
 void tcp_reno_cong_avoid(struct sock *sk, u32 ack, u32 acked);
 u32 tcp_reno_undo_cwnd(struct sock *sk);

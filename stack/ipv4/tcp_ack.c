@@ -418,11 +418,28 @@ bool tcp_oow_rate_limited(struct net *net, const struct sk_buff *skb, int mib, u
     return __tcp_oow_rate_limited(net, mib, last_oow_ack_time);
 }
 
+/* tcp_challenge_ack_limit a second for all sockets together, without one by default. The number is drawn anew each
+ * second around the limit: a fixed one tells an attacker whether others are answered (CVE-2016-5696). */
+static bool tcp_challenge_limited(struct net *net)
+{
+    u32 limit = (u32)net->ipv4.sysctl_tcp_challenge_ack_limit, now = (u32)(net_now(net) / NSEC_PER_SEC), left;
+
+    if (limit == INT32_MAX)
+        return false;
+    if (atomic_exchange(&net->challenge_stamp, now) != now)
+        atomic_store(&net->challenge_count, (limit + 1) / 2 + net_random_below(net, limit));
+    left = atomic_load(&net->challenge_count);
+    while (left && !atomic_compare_exchange_weak(&net->challenge_count, &left, left - 1))
+        ;
+    return !left;
+}
+
 void tcp_send_challenge_ack(struct sock *sk)
 {
     struct tcp_sock *tp = tcp_sk(sk);
 
-    if (__tcp_oow_rate_limited(sock_net(sk), LINUX_MIB_TCPACKSKIPPEDSEQ, &tp->last_oow_ack_time))
+    if (__tcp_oow_rate_limited(sock_net(sk), LINUX_MIB_TCPACKSKIPPEDCHALLENGE, &tp->last_oow_ack_time) ||
+        tcp_challenge_limited(sock_net(sk)))
         return;
     NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPCHALLENGEACK);
     tcp_send_ack(sk);

@@ -667,7 +667,6 @@ static size_t bbr_get_info(struct sock *sk, u32 ext, int *attr, void *info)
 
 const struct tcp_congestion_ops tcp_bbr = {
     .name = "bbr",
-    .non_restricted = true,
     .init = bbr_init,
     .cong_control = bbr_main,
     .sndbuf_expand = bbr_sndbuf_expand,

@@ -3,6 +3,7 @@
  * slow start and additive increase (RFC 5681 3.1), Reno. */
 
 #include "tcp.h"
+#include <linux/capability.h>
 
 /* What TCP_CONGESTION and net.ipv4.tcp_congestion_control may name. */
 static const struct tcp_congestion_ops *const tcp_cong_list[] = { &tcp_cubic, &tcp_reno, &tcp_bbr };
@@ -46,17 +47,34 @@ void tcp_cleanup_congestion_control(struct sock *sk)
     icsk->icsk_ca_initialized = 0;
 }
 
-/* Role: TCP_CONGESTION, at any time in the connection's life. 0 or -ENOENT. */
+bool tcp_ca_in_list(const char *list, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (const char *p = list; (p = strstr(p, name)) != NULL; p += len)
+        if ((p == list || p[-1] == ' ') && (!p[len] || p[len] == ' '))
+            return true;
+    return false;
+}
+
+/* Role: TCP_CONGESTION, at any time in the connection's life. 0, -ENOENT (there is none of that name) or -EPERM (the
+ * host does not allow it to everybody). What the socket has already may always be chosen again. */
 int tcp_set_congestion_control(struct sock *sk, const char *name)
 {
     struct inet_connection_sock *icsk = inet_csk(sk);
     const struct tcp_congestion_ops *ca = tcp_ca_find(name);
+    struct net *net = sk->sk_net;
 
     if (!ca)
         return -ENOENT;
-    icsk->icsk_ca_setsockopt = 1;
-    if (ca == icsk->icsk_ca_ops)
+    if (ca == icsk->icsk_ca_ops) {
+        icsk->icsk_ca_setsockopt = 1;
         return 0;
+    }
+    if (tcp_ca_in_list(net->ipv4.sysctl_tcp_restricted_congestion_control, name) &&
+        !(net->ops->capable && net->ops->capable(net, CAP_NET_ADMIN)))
+        return -EPERM;
+    icsk->icsk_ca_setsockopt = 1;
     tcp_cleanup_congestion_control(sk);
     icsk->icsk_ca_ops = ca;
     memset(icsk->icsk_ca_priv, 0, sizeof(icsk->icsk_ca_priv));
@@ -132,7 +150,6 @@ u32 tcp_reno_undo_cwnd(struct sock *sk)
 
 const struct tcp_congestion_ops tcp_reno = {
     .name = "reno",
-    .non_restricted = true,
     .ssthresh = tcp_reno_ssthresh,
     .cong_avoid = tcp_reno_cong_avoid,
     .undo_cwnd = tcp_reno_undo_cwnd,

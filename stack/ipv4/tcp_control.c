@@ -84,12 +84,15 @@ static void tcp_connect_init(struct sock *sk)
     tcp_clear_retrans(tp);
 }
 
+/* tcp_ecn: 1 asks. So do 3 and 4, which are about AccECN: what Linux falls back to when the peer has none.
+ * 0, 2 and 5 do not; all but 0 agree when asked (tcp_ecn_create_request). */
 static void tcp_ecn_send_syn(struct sock *sk, struct sk_buff *skb)
 {
     struct tcp_sock *tp = tcp_sk(sk);
+    const int mode = sock_net(sk)->ipv4.sysctl_tcp_ecn;
 
     tp->ecn_flags = 0;
-    if (sock_net(sk)->ipv4.sysctl_tcp_ecn != 1 && !tcp_ca_needs_ecn(sk))
+    if (mode != 1 && mode != 3 && mode != 4 && !tcp_ca_needs_ecn(sk))
         return;
     TCP_SKB_CB(skb)->tcp_flags |= TCPHDR_ECE | TCPHDR_CWR;
     tp->ecn_flags = TCP_ECN_OK;

@@ -174,7 +174,7 @@ static void cubictcp_cong_avoid(struct sock *sk, u32 ack, u32 acked)
     if (tcp_in_slow_start(tp)) {
         /* Only the first slow start is HyStart++'s (RFC 9406 4.2). */
         if (sk->sk_net->ipv4.sysctl_tcp_hystart == TCP_HYSTART_PP && !ca->found && tcp_in_initial_slowstart(tp))
-            acked = hystartpp_growth(&ca->pp, acked, sk->sk_pacing_status != SK_PACING_NONE);
+            acked = hystartpp_growth(&ca->pp, acked);
         acked = tcp_slow_start(tp, acked);
         if (!acked)
             return;
@@ -269,7 +269,7 @@ static void cubictcp_acked(struct sock *sk, const struct ack_sample *sample)
     if (ca->found || !tcp_in_slow_start(tp))
         return;
     if (sk->sk_net->ipv4.sysctl_tcp_hystart == TCP_HYSTART_PP) {
-        if (hystartpp_acked(&ca->pp, tp->snd_una, tp->snd_nxt, delay))
+        if (tcp_in_initial_slowstart(tp) && hystartpp_acked(&ca->pp, tp->snd_una, tp->snd_nxt, delay))
             hystart_end(sk, ca, LINUX_MIB_TCPHYSTARTDELAYDETECT);
     } else if (sk->sk_net->ipv4.sysctl_tcp_hystart && tcp_snd_cwnd(tp) >= HYSTART_LOW_WINDOW) {
         hystart_update(sk, delay);
@@ -278,7 +278,6 @@ static void cubictcp_acked(struct sock *sk, const struct ack_sample *sample)
 
 const struct tcp_congestion_ops tcp_cubic = {
     .name = "cubic",
-    .non_restricted = true,
     .init = cubictcp_init,
     .ssthresh = cubictcp_recalc_ssthresh,
     .cong_avoid = cubictcp_cong_avoid,

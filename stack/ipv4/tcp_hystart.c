@@ -10,7 +10,6 @@
 #define N_RTT_SAMPLE 8
 #define CSS_GROWTH_DIVISOR 4
 #define CSS_ROUNDS 5
-#define L_UNPACED 8u /* most packets that one ACK may add */
 #define RTT_NONE (~0u)
 
 void hystartpp_reset(struct hystartpp *h, u32 snd_nxt)
@@ -51,13 +50,13 @@ bool hystartpp_acked(struct hystartpp *h, u32 snd_una, u32 snd_nxt, u32 rtt_us)
     return false;
 }
 
-u32 hystartpp_growth(struct hystartpp *h, u32 acked, bool paced)
+/* As Linux's slow start, an ACK counts for all that it acknowledges: RFC 9406's L is infinite, paced or not. Peers
+ * that join segments (GRO) acknowledge dozens at once, and L = 8 would leave them a linear start. */
+u32 hystartpp_growth(struct hystartpp *h, u32 acked)
 {
-    u32 n = paced ? acked : min(acked, L_UNPACED);
-
     if (!h->in_css)
-        return n;
-    n += h->rest;
-    h->rest = (u8)(n % CSS_GROWTH_DIVISOR);
-    return n / CSS_GROWTH_DIVISOR;
+        return acked;
+    acked += h->rest;
+    h->rest = (u8)(acked % CSS_GROWTH_DIVISOR);
+    return acked / CSS_GROWTH_DIVISOR;
 }

@@ -2,7 +2,7 @@
 #ifndef SLUICE_IPV4_TCP_HYSTART_H
 #define SLUICE_IPV4_TCP_HYSTART_H
 /* HyStart++ (RFC 9406): when the round trip grows in slow start, go on at a quarter of the speed (CSS) for a few
- * rounds, and leave slow start only if it stays so. Beside Linux's HyStart in CUBIC, by net->ipv4.sysctl_tcp_hystart. */
+ * rounds, and leave slow start only if it stays so. CUBIC's default; Linux's HyStart by net->ipv4.sysctl_tcp_hystart. */
 
 #include "../core/types.h"
 
@@ -23,6 +23,6 @@ void hystartpp_reset(struct hystartpp *h, u32 snd_nxt);
 /* One RTT sample in slow start. True: leave it, ssthresh is the window. */
 bool hystartpp_acked(struct hystartpp *h, u32 snd_una, u32 snd_nxt, u32 rtt_us);
 /* Packets that the window grows by for these acknowledged ones. */
-u32 hystartpp_growth(struct hystartpp *h, u32 acked, bool paced);
+u32 hystartpp_growth(struct hystartpp *h, u32 acked);
 
 #endif

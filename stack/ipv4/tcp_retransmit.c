@@ -4,10 +4,12 @@
 
 #include "tcp_output.h"
 
-/* ECN set-up did not get an answer: the retransmitted SYN asks without (RFC 3168 6.1.1.1). */
-static void tcp_ecn_clear_syn(struct sk_buff *skb)
+/* ECN set-up did not get an answer: the retransmitted SYN asks without (RFC 3168 6.1.1.1). ecn_flags stay: the
+ * answer may be to the first SYN. */
+static void tcp_ecn_clear_syn(const struct sock *sk, struct sk_buff *skb)
 {
-    TCP_SKB_CB(skb)->tcp_flags &= (u8) ~(TCPHDR_ECE | TCPHDR_CWR);
+    if (sock_net(sk)->ipv4.sysctl_tcp_ecn_fallback)
+        TCP_SKB_CB(skb)->tcp_flags &= (u8) ~(TCPHDR_ECE | TCPHDR_CWR);
 }
 
 /* Drop what was acknowledged of skb. 0 or -errno. */
@@ -82,7 +84,7 @@ int __tcp_retransmit_skb(struct sock *sk, struct sk_buff *skb, int segs)
     if (err)
         return err;
     if ((TCP_SKB_CB(skb)->tcp_flags & TCPHDR_SYN_ECN) == TCPHDR_SYN_ECN)
-        tcp_ecn_clear_syn(skb);
+        tcp_ecn_clear_syn(sk, skb);
 
     segs = tcp_skb_pcount(skb);
     NET_ADD_STATS(net, TCP_MIB_RETRANSSEGS, (u32)segs);

@@ -288,8 +288,6 @@ static int tcp_setsockopt_string(struct sock *sk, int optname, const void *optva
     memcpy(name, optval, min((size_t)len, sizeof(name) - 1));
     lock_sock(sk);
     err = tcp_set_congestion_control(sk, name);
-    if (!err)
-        inet_csk(sk)->icsk_ca_setsockopt = 1;
     release_sock(sk);
     return err;
 key:

@@ -133,7 +133,8 @@ static bool tcp_write_timeout(struct sock *sk)
 
     if (TCPF(sk->sk_state) & (TCPF_SYN_SENT | TCPF_SYN_RECV)) {
         retry_until = icsk->icsk_syn_retries ? icsk->icsk_syn_retries : net->ipv4.sysctl_tcp_syn_retries;
-        expired = icsk->icsk_retransmits >= retry_until;
+        expired = icsk->icsk_retransmits >=
+                  retry_until + (sk->sk_state == TCP_SYN_SENT ? net->ipv4.sysctl_tcp_syn_linear_timeouts : 0);
     } else {
         if (retransmits_timed_out(sk, net->ipv4.sysctl_tcp_retries1, 0))
             tcp_mtu_probing(icsk, sk);
@@ -251,7 +252,6 @@ void tcp_retransmit_timer(struct sock *sk)
         inet_csk_reset_xmit_timer(sk, ICSK_TIME_RETRANS, TCP_RESOURCE_PROBE_INTERVAL, icsk->icsk_rto_max);
         return;
     }
-    icsk->icsk_backoff++;
 
 out_reset_timer:
     /* A thin stream cannot trigger fast retransmission; it may ask for linear time-outs. */
@@ -259,7 +259,9 @@ out_reset_timer:
         tp->packets_out < 4 && !tcp_in_initial_slowstart(tp) && icsk->icsk_retransmits <= 6) {
         icsk->icsk_backoff = 0;
         tcp_set_rto(sk);
-    } else if (!(sk->sk_state == TCP_SYN_SENT && icsk->icsk_backoff == 0)) {
+    } else if (sk->sk_state != TCP_SYN_SENT || tp->total_rto > (u32)net->ipv4.sysctl_tcp_syn_linear_timeouts) {
+        /* Not the first SYNs: as Linux those go every second, RFC 6298 5.5 doubles from the first. */
+        icsk->icsk_backoff++;
         icsk->icsk_rto = min(icsk->icsk_rto << 1, icsk->icsk_rto_max);
     }
     inet_csk_reset_xmit_timer(sk, ICSK_TIME_RETRANS, tcp_clamp_rto_to_user_timeout(sk), icsk->icsk_rto_max);

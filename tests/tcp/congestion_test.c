@@ -229,3 +229,141 @@ Test(congestion, unknown_algorithm_is_enoent)
     cr_assert_eq(s->ops->getsockopt(s, IPPROTO_TCP, TCP_CONGESTION, name, &len), 0);
     cr_assert_str_eq(name, "bbr");
 }
+
+static bool no_capability(struct net *net, int cap) { return false; }
+static bool every_capability(struct net *net, int cap) { return true; }
+
+Test(congestion, algorithm_that_the_host_restricts_is_eperm)
+{
+    static struct net_ops ops;
+    struct socket *s = sys_socket();
+    char name[16] = "";
+    socklen_t len = sizeof(name);
+
+    ops = *script_net->ops;
+    script_net->ops = &ops;
+    ops.capable = no_capability;
+    strcpy(script_net->ipv4.sysctl_tcp_restricted_congestion_control, "xreno bbr cubic2 ");
+    cr_assert_eq(s->ops->setsockopt(s, IPPROTO_TCP, TCP_CONGESTION, "bbr", 3), -EPERM);
+    cr_assert_eq(s->ops->getsockopt(s, IPPROTO_TCP, TCP_CONGESTION, name, &len), 0);
+    cr_assert_str_eq(name, "cubic");
+    cr_assert_eq(s->ops->setsockopt(s, IPPROTO_TCP, TCP_CONGESTION, "nosuch", 6), -ENOENT);
+    cr_assert_eq(s->ops->setsockopt(s, IPPROTO_TCP, TCP_CONGESTION, "reno", 4), 0);
+    ops.capable = every_capability;
+    cr_assert_eq(s->ops->setsockopt(s, IPPROTO_TCP, TCP_CONGESTION, "bbr", 3), 0);
+    ops.capable = NULL; /* what it has it may choose again */
+    cr_assert_eq(s->ops->setsockopt(s, IPPROTO_TCP, TCP_CONGESTION, "bbr", 3), 0);
+    cr_assert_eq(s->ops->setsockopt(s, IPPROTO_TCP, TCP_CONGESTION, "", 0), -EINVAL);
+}
+
+Test(congestion, listeners_choice_is_its_childrens)
+{
+    struct socket *l = sys_listen(80, 10), *s;
+    char name[16] = "";
+    socklen_t len = sizeof(name);
+
+    cr_assert_eq(l->ops->setsockopt(l, IPPROTO_TCP, TCP_CONGESTION, "reno", 4), 0);
+    rx(.flags = "S", .opt = "mss 1000");
+    tx(.flags = "SA");
+    rx();
+    s = sys_accept_ok(l);
+    cr_assert_eq(s->ops->getsockopt(s, IPPROTO_TCP, TCP_CONGESTION, name, &len), 0);
+    cr_assert_str_eq(name, "reno");
+}
+
+/* ---- the end of slow start: HyStart++ (RFC 9406), HyStart --------------------------------------------- */
+
+/* Two round trips of 50 ms, 10 and 20 segments, then one of 80 with 40: a queue is building up. */
+static struct socket *delay_grows(s64 *acked, int *n)
+{
+    struct socket *s = with_ca("cubic", 50);
+
+    cr_assert_gt(sys_write(s, 2000000), 1000000);
+    *n = tx_ignore();
+    for (int i = 0; i < 2; i++)
+        *n = ack_round(s, 50, acked, *n);
+    cr_assert_eq(*n, 40);
+    *n = ack_round(s, 80, acked, *n);
+    return s;
+}
+
+Test(congestion, hystartpp_goes_on_at_a_quarter_when_the_delay_grows)
+{
+    s64 acked = 0;
+    int n;
+    struct socket *s = delay_grows(&acked, &n);
+    u32 cwnd = sys_tcp_info(s).tcpi_snd_cwnd;
+
+    cr_assert(cwnd >= 55 && cwnd <= 57, "the window is %u", cwnd); /* 8 samples, then a quarter of 32 */
+    cr_assert_gt(sys_tcp_info(s).tcpi_snd_ssthresh, 1000000);
+    n = ack_round(s, 80, &acked, n);
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_cwnd, cwnd + (cwnd + 3) / 4);
+}
+
+Test(congestion, hystartpp_ends_slow_start_when_the_delay_stays)
+{
+    s64 acked = 0;
+    int n;
+    struct socket *s = delay_grows(&acked, &n);
+
+    for (int round = 0; round < 4; round++)
+        n = ack_round(s, 80, &acked, n);
+    cr_assert_gt(sys_tcp_info(s).tcpi_snd_ssthresh, 1000000);
+    n = ack_round(s, 80, &acked, n);
+    cr_assert_lt(sys_tcp_info(s).tcpi_snd_ssthresh, 300);
+    cr_assert_eq(mib(LINUX_MIB_TCPHYSTARTDELAYDETECT), 1);
+}
+
+Test(congestion, hystartpp_doubles_again_when_the_delay_was_a_false_alarm)
+{
+    s64 acked = 0;
+    int n;
+    struct socket *s = delay_grows(&acked, &n);
+    u32 cwnd;
+
+    n = ack_round(s, 50, &acked, n);
+    cwnd = sys_tcp_info(s).tcpi_snd_cwnd;
+    n = ack_round(s, 50, &acked, n);
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_cwnd, 2 * cwnd);
+    cr_assert_gt(sys_tcp_info(s).tcpi_snd_ssthresh, 1000000);
+}
+
+Test(congestion, hystartpp_is_of_the_first_slow_start_alone)
+{
+    struct socket *s = with_ca("cubic", 50);
+    s64 acked = 0;
+    int n;
+
+    tcp_sk(s->sk)->snd_ssthresh = 1000; /* known from a loss */
+    cr_assert_gt(sys_write(s, 2000000), 1000000);
+    n = tx_ignore();
+    for (int i = 0; i < 2; i++)
+        n = ack_round(s, 50, &acked, n);
+    for (int i = 0; i < 3; i++)
+        n = ack_round(s, 80 << i, &acked, n);
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_cwnd, 320);
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_ssthresh, 1000);
+}
+
+Test(congestion, hystart_of_linux_ends_slow_start_when_the_delay_grows)
+{
+    s64 acked = 0;
+    int n;
+
+    script_net->ipv4.sysctl_tcp_hystart = 1;
+    struct socket *s = delay_grows(&acked, &n);
+    cr_assert_lt(sys_tcp_info(s).tcpi_snd_ssthresh, 80); /* its rounds began when the window was 16 */
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_cwnd, sys_tcp_info(s).tcpi_snd_ssthresh);
+    cr_assert_eq(mib(LINUX_MIB_TCPHYSTARTDELAYDETECT), 1);
+}
+
+Test(congestion, hystart_switched_off_doubles_whatever_the_delay)
+{
+    s64 acked = 0;
+    int n;
+
+    script_net->ipv4.sysctl_tcp_hystart = 0;
+    struct socket *s = delay_grows(&acked, &n);
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_cwnd, 80);
+    cr_assert_gt(sys_tcp_info(s).tcpi_snd_ssthresh, 1000000);
+}

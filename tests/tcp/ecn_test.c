@@ -95,10 +95,54 @@ Test(ecn, lost_ecn_setup_syn_goes_again_without)
     cr_assert_eq(sys_connect(s, SCRIPT_PEER_PORT), -EINPROGRESS);
     tx(.flags = "SEW");
     tx_at(1000, .flags = "S", .seq = 0);
-    tx_at(2000, .flags = "S", .seq = 0);
+    tx_at(1000, .flags = "S", .seq = 0);
     rx(.flags = "SA", .opt = "mss 1000");
     tx(.ack = 1);
     cr_assert(!agreed(s));
+}
+
+Test(ecn, lost_ecn_setup_syn_asks_again_without_the_fallback)
+{
+    struct socket *s = sys_socket_bound();
+
+    script_net->ipv4.sysctl_tcp_ecn = 1;
+    script_net->ipv4.sysctl_tcp_ecn_fallback = 0;
+    cr_assert_eq(sys_connect(s, SCRIPT_PEER_PORT), -EINPROGRESS);
+    tx(.flags = "SEW");
+    tx_at(1000, .flags = "SEW", .seq = 0);
+    rx(.flags = "SAE", .opt = "mss 1000");
+    tx(.ack = 1);
+    cr_assert(agreed(s));
+}
+
+Test(ecn, late_answer_to_the_ecn_setup_syn_agrees_though_it_went_again_without)
+{
+    struct socket *s = sys_socket_bound();
+
+    script_net->ipv4.sysctl_tcp_ecn = 1;
+    cr_assert_eq(sys_connect(s, SCRIPT_PEER_PORT), -EINPROGRESS);
+    tx(.flags = "SEW");
+    tx_at(1000, .flags = "S", .seq = 0);
+    rx(.flags = "SAE", .opt = "mss 1000");
+    tx(.ack = 1);
+    cr_assert(agreed(s));
+}
+
+Test(ecn, modes_of_accurate_ecn_ask_and_agree_as_without_it)
+{
+    static const bool asks[] = {[3] = true, [4] = true, [5] = false};
+
+    for (u16 mode = 3; mode <= 5; mode++) {
+        struct socket *s = sys_socket_bound();
+
+        script_net->ipv4.sysctl_tcp_ecn = mode;
+        cr_assert_eq(sys_connect(s, SCRIPT_PEER_PORT + mode), -EINPROGRESS);
+        tx(.flags = asks[mode] ? "SEW" : "S");
+        rx(.flags = "RA", .seq = 0, .ack = 1);
+        sys_close(s);
+        script_flow(SCRIPT_PEER_PORT + mode, 80);
+        cr_assert(agreed(accepted("SEW", "SAE")), "mode %u", mode);
+    }
 }
 
 Test(ecn, simultaneous_open_agrees_on_both_ecn_setup_syns)

@@ -208,7 +208,8 @@ Test(handshake, syn_sent_syn_is_retransmitted_and_times_out)
 
     cr_assert_eq(sys_connect(s, SCRIPT_PEER_PORT), -EINPROGRESS);
     tx(.flags = "S");
-    tx_at(1000, .flags = "S");
+    for (int i = 0; i < 5; i++) /* tcp_syn_linear_timeouts, and then one more second */
+        tx_at(1000, .flags = "S");
     tx_at(2000, .flags = "S");
     tx_at(4000, .flags = "S");
     tx_at(8000, .flags = "S");
@@ -223,13 +224,28 @@ Test(handshake, syn_sent_syn_is_retransmitted_and_times_out)
     cr_assert_eq(sys_state(s), TCP_CLOSE);
 }
 
+Test(handshake, syn_sent_without_linear_timeouts_doubles_from_the_first)
+{
+    struct socket *s = sys_socket_bound();
+
+    script_net->ipv4.sysctl_tcp_syn_linear_timeouts = 0;
+    cr_assert_eq(sys_connect(s, SCRIPT_PEER_PORT), -EINPROGRESS);
+    tx(.flags = "S");
+    for (u64 ms = 1000; ms <= 32000; ms *= 2)
+        tx_at(ms, .flags = "S");
+    advance_ms(63000);
+    cr_assert_eq(sys_state(s), TCP_SYN_SENT);
+    advance_ms(3000);
+    cr_assert_eq(sys_error(s), ETIMEDOUT);
+}
+
 Test(handshake, syn_sent_timeout_with_blocking_connect)
 {
     struct socket *s = sys_socket_bound();
 
     cr_assert_eq(sys_setsockopt(s, IPPROTO_TCP, TCP_SYNCNT, 2), 0);
     cr_assert_eq(sys_connect_wait(s, SCRIPT_PEER_PORT), -ETIMEDOUT);
-    cr_assert_eq(tx_ignore(), 3);
+    cr_assert_eq(tx_ignore(), 6); /* within the 7 s that two retries would take if they doubled */
 }
 
 Test(handshake, syn_sent_reset_is_connection_refused)

@@ -68,8 +68,29 @@ Test(robustness, challenge_acks_are_rate_limited)
         rx(.flags = "R", .seq = 100 + i);
         n += tx_ignore();
     }
-    cr_assert_leq(n, 2);
-    cr_assert_geq(n, 1);
+    cr_assert_eq(n, 1);
+    cr_assert_eq(mib(LINUX_MIB_TCPACKSKIPPEDCHALLENGE), 19);
+    advance_ms(500); /* tcp_invalid_ratelimit */
+    rx(.flags = "R", .seq = 100);
+    tx(.seq = 1, .ack = 1);
+    still_works(s);
+}
+
+Test(robustness, challenge_acks_of_all_sockets_are_limited_each_second)
+{
+    struct socket *s = script_accepted("mss 1460", 65535);
+    int n[3] = {0};
+
+    script_net->ipv4.sysctl_tcp_invalid_ratelimit = 0; /* not by socket */
+    script_net->ipv4.sysctl_tcp_challenge_ack_limit = 10;
+    for (int second = 0; second < 3; second++, advance_ms(1000))
+        for (int i = 0; i < 40; i++) {
+            rx(.flags = "R", .seq = 100 + i);
+            n[second] += tx_ignore();
+        }
+    for (int second = 0; second < 3; second++)
+        cr_assert(n[second] >= 5 && n[second] < 15, "%d challenge ACKs", n[second]);
+    cr_assert(n[0] != n[1] || n[1] != n[2], "the limit is the same each second");
     still_works(s);
 }
 

@@ -324,7 +324,7 @@ static struct socket *syn_sent_twice_more(void)
     cr_assert_eq(sys_connect(s, SCRIPT_PEER_PORT), -EINPROGRESS);
     tx(.flags = "S", .opt = "*TS val 1 ecr 0*");
     tx_at(1000, .flags = "S", .seq = 0);
-    tx_at(2000, .flags = "S", .seq = 0);
+    tx_at(1000, .flags = "S", .seq = 0);
     return s;
 }
 
@@ -333,7 +333,7 @@ Test(undo, syn_sent_synack_for_the_last_syn_begins_with_one_segment)
     struct socket *s = syn_sent_twice_more();
 
     advance_ms(50);
-    rx(.flags = "SA", .opt = "mss 1000,sackOK,TS val 100 ecr 3001,nop,wscale 7");
+    rx(.flags = "SA", .opt = "mss 1000,sackOK,TS val 100 ecr 2001,nop,wscale 7");
     tx(.ack = 1);
     cr_assert_eq(sys_tcp_info(s).tcpi_snd_cwnd, 1);
 }

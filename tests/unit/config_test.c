@@ -35,6 +35,7 @@ Test(config, defaults)
     cr_assert_eq(c.mode, CFG_MODE_AUTO);
     cr_assert_eq(c.accelerate, CFG_ACCEL_AUTO);
     cr_assert_eq(c.firewall, CFG_FIREWALL_REFUSE);
+    cr_assert_eq(c.hystart, CFG_HYSTART_RFC9406);
     cr_assert_eq(c.spin, 20);
     cr_assert_eq(c.lane_min_segs, 4);
     cr_assert_eq(c.umem, 16384);

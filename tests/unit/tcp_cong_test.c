@@ -152,6 +152,24 @@ Test(cong, cubic_fast_convergence_remembers_less)
     cr_assert_eq(((u32 *)inet_csk_ca(sk))[1], 80 * (1024 + 717) / 2048); /* last_max_cwnd */
 }
 
+Test(cong, hystart_of_linux_takes_a_train_of_acks_for_a_full_pipe)
+{
+    struct ack_sample s = {.pkts_acked = 1, .rtt_us = 50000};
+    int ms = 0;
+
+    net.ipv4.sysctl_tcp_hystart = 1;
+    pass(1);
+    tcp_init_congestion_control(sk);
+    tp->snd_cwnd = 20;
+    for (; tp->snd_ssthresh == TCP_INFINITE_SSTHRESH && ms < 50; ms++) {
+        pass(1);
+        tcp_cubic.pkts_acked(sk, &s);
+    }
+    cr_assert_eq(ms, 26, "%d ms", ms); /* longer than half the round trip: the sender does not pace */
+    cr_assert_eq(tp->snd_ssthresh, 20);
+    cr_assert_eq(net.mib[LINUX_MIB_TCPHYSTARTTRAINDETECT], 1);
+}
+
 /* ---- minimum of the RTT ------------------------------------------------------------------------------------------ */
 
 Test(cong, min_rtt_is_the_least_of_the_window)
