@@ -88,6 +88,7 @@ struct netns_ipv4 {
     int sysctl_tcp_tw_reuse, sysctl_tcp_max_tw_buckets, sysctl_tcp_rfc1337, sysctl_tcp_stdurg;
     int sysctl_tcp_fastopen;
     int sysctl_tcp_mtu_probing, sysctl_tcp_base_mss, sysctl_tcp_min_snd_mss;
+    int sysctl_tcp_mtu_probe_floor, sysctl_tcp_probe_threshold, sysctl_tcp_probe_interval; /* bytes, bytes, s */
     int sysctl_tcp_limit_output_bytes, sysctl_tcp_challenge_ack_limit, sysctl_tcp_invalid_ratelimit; /* ms */
     int sysctl_tcp_slow_start_after_idle, sysctl_tcp_no_metrics_save, sysctl_tcp_no_ssthresh_metrics_save,
         sysctl_tcp_autocorking;

@@ -206,6 +206,8 @@ void tcp_init_transfer(struct sock *sk, bool active)
     struct tcp_sock *tp = tcp_sk(sk);
 
     tcp_mtup_init(sk);
+    if (icsk->icsk_mtup.enabled)
+        tcp_sync_mss(sk, icsk->icsk_pmtu_cookie); /* an accepted one begins with tcp_base_mss, too */
     icsk->icsk_af_ops->rebuild_header(sk);
     tcp_init_metrics(sk);
     /* The SYN or SYN-ACK was lost more than once: start with one (RFC 5681 3.1, RFC 6298 5.7). */

@@ -488,6 +488,8 @@ unsigned int tcp_current_mss(struct sock *sk);
 int tcp_mtu_to_mss(struct sock *sk, int pmtu);
 int tcp_mss_to_mtu(struct sock *sk, int mss);
 void tcp_mtup_init(struct sock *sk);
+void tcp_mtup_probe_success(struct sock *sk);
+void tcp_mtup_probe_failed(struct sock *sk);
 /* Split a queued skb at len bytes; queue: which list skb is on. 0 or -ENOMEM */
 enum tcp_queue { TCP_FRAG_IN_WRITE_QUEUE, TCP_FRAG_IN_RTX_QUEUE };
 int tcp_fragment(struct sock *sk, enum tcp_queue q, struct sk_buff *skb, u32 len, unsigned int mss_now);

@@ -256,14 +256,8 @@ static void tcp_clean_finish(struct sock *sk, struct tcp_clean_state *c, struct 
 
     if (c->flag & FLAG_ACKED) {
         c->flag |= FLAG_SET_XMIT_TIMER; /* set TLP or RTO */
-        if (icsk->icsk_mtup.probe_size && !after(tp->mtu_probe.probe_seq_end, tp->snd_una)) {
-            struct inet_connection_sock *w = inet_csk(sk);
-
-            w->icsk_mtup.search_low = (int)w->icsk_mtup.probe_size;
-            w->icsk_mtup.probe_size = 0;
-            tcp_sync_mss(sk, w->icsk_pmtu_cookie);
-            NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPMTUPSUCCESS);
-        }
+        if (icsk->icsk_mtup.probe_size && !after(tp->mtu_probe.probe_seq_end, tp->snd_una))
+            tcp_mtup_probe_success(sk);
         if (tcp_is_reno(tp)) {
             tcp_remove_reno_sacks(sk, (int)c->pkts_acked);
             /* If any of the cumulatively ACKed segments was retransmitted, non-SACK case cannot confirm

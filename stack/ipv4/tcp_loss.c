@@ -430,15 +430,6 @@ static void tcp_identify_packet_loss(struct sock *sk, int *ack_flag)
 /* Dubious ACK in Open/Disorder/CWR: enough evidence to start recovery? */
 static bool tcp_time_to_recover(const struct sock *sk) { return tcp_sk(sk)->lost_out != 0; }
 
-static void tcp_mtup_probe_failed(struct sock *sk)
-{
-    struct inet_connection_sock *icsk = inet_csk(sk);
-
-    icsk->icsk_mtup.search_high = icsk->icsk_mtup.probe_size - 1;
-    icsk->icsk_mtup.probe_size = 0;
-    NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPMTUPFAIL);
-}
-
 /* In Loss: F-RTO (RFC 5682) decides whether the time-out was spurious; else go-back-N with SACK. */
 static void tcp_process_loss(struct sock *sk, int flag, int num_dupack, int *rexmit)
 {

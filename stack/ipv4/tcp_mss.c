@@ -110,14 +110,12 @@ unsigned int tcp_current_mss(struct sock *sk)
 
 /* ---- MTU probing (RFC 4821) ------------------------------------------------------------------------------ */
 
-#define TCP_PROBE_INTERVAL (600 * NSEC_PER_SEC) /* look for a larger MTU again */
-#define TCP_PROBE_THRESHOLD 8                   /* stop a search whose range is this small */
-
 static void tcp_mtu_check_reprobe(struct sock *sk)
 {
     struct inet_connection_sock *icsk = inet_csk(sk);
 
-    if (tcp_clock_ns(sk) - icsk->icsk_mtup.probe_timestamp < TCP_PROBE_INTERVAL)
+    if (tcp_clock_ns(sk) - icsk->icsk_mtup.probe_timestamp <
+        (u64)sock_net(sk)->ipv4.sysctl_tcp_probe_interval * NSEC_PER_SEC)
         return;
     icsk->icsk_mtup.probe_size = 0;
     icsk->icsk_mtup.search_high =
@@ -185,7 +183,8 @@ int tcp_mtu_probe(struct sock *sk)
     probe_size = tcp_mtu_to_mss(sk, (icsk->icsk_mtup.search_high + icsk->icsk_mtup.search_low) >> 1);
     size_needed = probe_size + (int)((tp->reordering + 1) * tp->mss_cache);
     interval = icsk->icsk_mtup.search_high - icsk->icsk_mtup.search_low;
-    if (probe_size > tcp_mtu_to_mss(sk, icsk->icsk_mtup.search_high) || interval < TCP_PROBE_THRESHOLD) {
+    if (probe_size > tcp_mtu_to_mss(sk, icsk->icsk_mtup.search_high) ||
+        interval < sock_net(sk)->ipv4.sysctl_tcp_probe_threshold) {
         tcp_mtu_check_reprobe(sk);
         return -1;
     }
@@ -212,6 +211,33 @@ int tcp_mtu_probe(struct sock *sk)
     tp->mtu_probe.probe_seq_start = TCP_SKB_CB(nskb)->seq;
     tp->mtu_probe.probe_seq_end = TCP_SKB_CB(nskb)->end_seq;
     return 1;
+}
+
+/* The probe was acknowledged: segments get larger, and the window, which counts them, smaller by as much. */
+void tcp_mtup_probe_success(struct sock *sk)
+{
+    struct inet_connection_sock *icsk = inet_csk(sk);
+    struct tcp_sock *tp = tcp_sk(sk);
+    u64 val = (u64)tcp_snd_cwnd(tp) * (u32)tcp_mss_to_mtu(sk, (int)tp->mss_cache) / icsk->icsk_mtup.probe_size;
+
+    tcp_snd_cwnd_set(tp, max_t(u32, 1, (u32)val));
+    tp->snd_cwnd_cnt = 0;
+    tp->snd_cwnd_stamp = tcp_clock_ns(sk);
+    tp->snd_ssthresh = tcp_current_ssthresh(sk);
+    icsk->icsk_mtup.search_low = (int)icsk->icsk_mtup.probe_size;
+    icsk->icsk_mtup.probe_size = 0;
+    tcp_sync_mss(sk, icsk->icsk_pmtu_cookie);
+    NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPMTUPSUCCESS);
+}
+
+/* The probe alone was lost: too large for the path, and no congestion. */
+void tcp_mtup_probe_failed(struct sock *sk)
+{
+    struct inet_connection_sock *icsk = inet_csk(sk);
+
+    icsk->icsk_mtup.search_high = (int)icsk->icsk_mtup.probe_size - 1;
+    icsk->icsk_mtup.probe_size = 0;
+    NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPMTUPFAIL);
 }
 
 /* ---- the receive window ------------------------------------------------------------------------------------ */

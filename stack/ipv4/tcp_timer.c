@@ -116,7 +116,7 @@ static void tcp_mtu_probing(struct inet_connection_sock *icsk, struct sock *sk)
     } else {
         mss = tcp_mtu_to_mss(sk, icsk->icsk_mtup.search_low) >> 1;
         mss = min(net->ipv4.sysctl_tcp_base_mss, mss);
-        mss = max(mss, 48 /* tcp_mtu_probe_floor */);
+        mss = max(mss, net->ipv4.sysctl_tcp_mtu_probe_floor);
         mss = max(mss, net->ipv4.sysctl_tcp_min_snd_mss);
         icsk->icsk_mtup.search_low = tcp_mss_to_mtu(sk, mss);
     }
