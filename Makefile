@@ -70,7 +70,7 @@ SHIM_O := $(call obj,$(filter-out $(PROGRAMS_C),$(wildcard shim/*.c)))
 # A call of the program's is the outermost function of what --trace prints, so it must not jump out of its frame.
 $(SHIM_O): ALL_CFLAGS += -fno-optimize-sibling-calls
 # The two programs and what they share with the library: the option list.
-LAUNCHER_O := $(call obj,$(wildcard shim/launcher.c shim/config.c shim/filter.c))
+LAUNCHER_O := $(call obj,$(wildcard shim/launcher.c shim/config.c shim/filter.c shim/qdisc_option.c))
 CTL_O := $(call obj,$(wildcard shim/sluicectl.c shim/doctor.c shim/firewall.c))
 TESTLIB_O := $(call obj,$(wildcard tests/lib/*.c))
 TEST_C := $(wildcard tests/unit/*_test.c tests/tcp/*_test.c tests/sim/*_test.c)
@@ -144,7 +144,7 @@ $(B)/tests/%_test: $(B)/tests/%_test.o $(B)/libtest.a $(B)/libnetdev.a $(B)/libs
 	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
 	    $(TEST_LIB) $(LIBS) -lm
 
-$(B)/tests/unit/config_test: $(call obj,$(wildcard shim/config.c))
+$(B)/tests/unit/config_test: $(call obj,$(wildcard shim/config.c shim/qdisc_option.c))
 $(B)/tests/unit/filter_test: $(call obj,$(wildcard shim/filter.c))
 $(B)/tests/unit/file_threads_test: $(call obj,$(wildcard shim/file.c))
 

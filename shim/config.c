@@ -3,6 +3,7 @@
  * that the shim intercepts but write and _exit by raw system call. */
 
 #include "config.h"
+#include "qdisc_option.h"
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <limits.h>
@@ -77,6 +78,12 @@ static const char *option_check_address(const char *s)
         return "the prefix length is no number";
     int bits = atoi(slash + 1);
     return bits >= 1 && bits <= 32 ? NULL : "the prefix length is not between 1 and 32";
+}
+
+static const char *option_check_qdisc(const char *s)
+{
+    struct qdisc_option q;
+    return qdisc_option_parse(s, &q);
 }
 
 #define FIELD(name) offsetof(struct sluice_config, name)

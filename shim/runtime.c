@@ -8,6 +8,7 @@
 #include "../netdev/pcap.h"
 #include "../netdev/rtnl.h"
 #include "../stack/core/log.h"
+#include "../stack/core/sch_generic.h"
 #include "../stack/ipv4/ip.h"
 #include "../stack/ipv4/tcp.h"
 #include "config.h"
@@ -16,6 +17,7 @@
 #include "filter.h"
 #include "firewall.h"
 #include "fork.h"
+#include "qdisc_option.h"
 #include "stats.h"
 #include "trace.h"
 #include <arpa/inet.h>
@@ -408,6 +410,33 @@ static struct net_device *wrap(struct net_device *dev)
     return top;
 }
 
+/* The option `qdisc`, on the device that is in the list. 0, or -errno with a sentence in why. */
+static int set_qdisc(struct net_device *dev, char *why, size_t len)
+{
+    static const struct Qdisc_ops *const ops[] = {&pfifo_fast_ops, &fq_ops, &tbf_ops}; /* as enum qdisc_kind */
+    const u32 frame = READ_ONCE(dev->mtu) + dev->hard_header_len;
+    struct qdisc_option o;
+    int r;
+
+    if (!sluice_config.qdisc[0] || qdisc_option_parse(sluice_config.qdisc, &o))
+        return 0; /* (config_init() has refused what is wrong) */
+    if (o.kind == QDISC_TBF && o.burst < frame) {
+        snprintf(why, len, "option qdisc: the burst of %u bytes is less than a frame of %s, %u bytes, which could never leave",
+                 o.burst, dev->name, frame);
+        return -EINVAL;
+    }
+    r = dev_graft_qdisc(dev, ops[o.kind]);
+    if (!r && o.kind == QDISC_TBF)
+        r = tbf_change(dev->qdisc, o.rate, o.burst, o.limit);
+    else if (!r && o.kind == QDISC_FQ)
+        r = fq_change(dev->qdisc, &(struct fq_opt){o.rate, o.limit, o.flow_limit, o.quantum, o.initial_quantum});
+    else if (!r && o.limit)
+        r = pfifo_fast_change(dev->qdisc, o.limit);
+    if (r)
+        snprintf(why, len, "the queueing discipline of %s could not be made: %s", dev->name, strerror(-r));
+    return r;
+}
+
 /* rt.lock held. */
 static int open_dev(int ifindex, struct net_device **res, const char **why)
 {
@@ -454,7 +483,14 @@ static int open_dev(int ifindex, struct net_device **res, const char **why)
         *why = o->why;
         return r;
     }
-    o->dev = wrap(dev);
+    dev = wrap(dev);
+    r = set_qdisc(dev, o->why, sizeof(o->why));
+    if (r) {
+        af_xdp_close(dev);
+        *why = o->why;
+        return r;
+    }
+    o->dev = dev;
     if (rt.own_addr && (r = add_own_address(o->dev, why)))
         return r;
     *res = o->dev;

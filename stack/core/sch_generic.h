@@ -54,9 +54,18 @@ struct sk_buff *qdisc_dequeue(struct Qdisc *q);
 void qdisc_watchdog_schedule(struct Qdisc *q, u64 expires);
 /* Bytes on the wire of a packet, GSO headers included (qdisc_pkt_len). */
 u32 qdisc_pkt_len(const struct sk_buff *skb);
-/* tbf: rate in bytes/s, burst and limit in bytes. fq: rate that no flow may exceed, ~0 for none. */
+/* Parameters by tc(8)'s names; 0 leaves one as it is. Any time, packets may wait. 0, or -EINVAL: another discipline, or
+ * what cannot be. */
+struct fq_opt {
+    u64 maxrate; /* bytes/s that no flow may exceed, ~0: none */
+    u32 limit, flow_limit; /* packets: of all flows, of one */
+    u32 quantum, initial_quantum; /* bytes a flow sends before it is the next one's turn; a new one's */
+};
+int fq_change(struct Qdisc *q, const struct fq_opt *opt);
+/* rate in bytes/s, burst and limit in bytes. */
 int tbf_change(struct Qdisc *q, u64 rate, u32 burst, u32 limit);
-int fq_change(struct Qdisc *q, u64 flow_max_rate, u32 flow_limit);
+/* Packets that a band holds (txqueuelen). */
+int pfifo_fast_change(struct Qdisc *q, u32 limit);
 /* Replace the device's root discipline. 0 or -errno. */
 int dev_graft_qdisc(struct net_device *dev, const struct Qdisc_ops *ops);
 

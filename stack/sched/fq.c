@@ -10,7 +10,7 @@
 #define FQ_LIMIT 10000     /* packets in all */
 #define FQ_FLOW_LIMIT 100  /* packets of one flow */
 #define FQ_REFILL (40 * NSEC_PER_MSEC) /* a flow idle this long starts with fresh credit */
-#define FQ_HORIZON (10 * NSEC_PER_SEC) /* departure times further away are cut to this */
+#define FQ_HORIZON (10 * NSEC_PER_SEC) /* what departs later is dropped (horizon_drop, Linux's default) */
 #define TC_PRIO_CONTROL 7
 /* Minisocks (TIME_WAIT, NEW_SYN_RECV) have no pacing status; a listener's SYN-ACKs are not paced. */
 #define FQ_NOT_FULL (1u << TCP_TIME_WAIT | 1u << TCP_NEW_SYN_RECV | 1u << TCP_LISTEN)
@@ -64,15 +64,18 @@ static int fq_init(struct Qdisc *q)
     return 0;
 }
 
-int fq_change(struct Qdisc *q, u64 flow_max_rate, u32 flow_limit)
+int fq_change(struct Qdisc *q, const struct fq_opt *opt)
 {
     struct fq_priv *p = q->priv;
 
-    if (q->ops != &fq_ops || !flow_max_rate)
+    if (q->ops != &fq_ops)
         return -EINVAL;
     spin_lock(&q->lock);
-    p->flow_max_rate = flow_max_rate;
-    p->flow_limit = flow_limit ? flow_limit : FQ_FLOW_LIMIT;
+    p->flow_max_rate = opt->maxrate ? opt->maxrate : p->flow_max_rate;
+    p->flow_limit = opt->flow_limit ? opt->flow_limit : p->flow_limit;
+    p->quantum = opt->quantum ? opt->quantum : p->quantum;
+    p->initial_quantum = opt->initial_quantum ? opt->initial_quantum : p->initial_quantum;
+    q->limit = opt->limit ? opt->limit : q->limit;
     spin_unlock(&q->lock);
     return 0;
 }
@@ -129,10 +132,8 @@ static int fq_enqueue(struct sk_buff *skb, struct Qdisc *q)
     u64 now = net_now(q->dev->net);
     struct fq_flow *f;
 
-    if (q->qlen >= q->limit)
+    if (q->qlen >= q->limit || skb->tstamp > now + FQ_HORIZON)
         goto drop;
-    if (skb->tstamp > now + FQ_HORIZON)
-        skb->tstamp = now + FQ_HORIZON;
     f = fq_classify(skb, p, now);
     if (f != &p->internal) {
         if (f->queue.qlen >= p->flow_limit)

@@ -27,6 +27,16 @@ static int pfifo_fast_init(struct Qdisc *q)
     return 0;
 }
 
+int pfifo_fast_change(struct Qdisc *q, u32 limit)
+{
+    if (q->ops != &pfifo_fast_ops || !limit)
+        return -EINVAL;
+    spin_lock(&q->lock);
+    q->limit = limit;
+    spin_unlock(&q->lock);
+    return 0;
+}
+
 static int pfifo_fast_enqueue(struct sk_buff *skb, struct Qdisc *q)
 {
     struct pfifo_fast_priv *p = q->priv;

@@ -45,7 +45,7 @@ int tbf_change(struct Qdisc *q, u64 rate, u32 burst, u32 limit)
     p->buffer = p->tokens = sending_time(p, burst);
     p->max_size = burst;
     p->t_c = net_now(q->dev->net);
-    q->limit = limit ? limit : TBF_LIMIT;
+    q->limit = limit ? limit : max(burst, TBF_LIMIT);
     spin_unlock(&q->lock);
     return 0;
 }

@@ -2,6 +2,7 @@
 /* The options: every kind of value, right and wrong; the environment; what an error sentence must name. */
 
 #include "../../shim/config.h"
+#include "../../shim/qdisc_option.h"
 #include <criterion/criterion.h>
 #include <unistd.h>
 
@@ -122,6 +123,40 @@ Test(config, fault)
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         cr_assert_eq(set("fault", bad[i]), -EINVAL, "%s", bad[i]);
     cr_assert_eq(c.fault.loss_ppm, 20000, "an error changes nothing");
+}
+
+Test(config, qdisc)
+{
+    struct qdisc_option q;
+
+    cr_assert_eq(set("qdisc", "fq,maxrate=100mbit,limit=5000,flow_limit=50,quantum=3k,initial_quantum=15140"), 0);
+    cr_assert_null(qdisc_option_parse(c.qdisc, &q));
+    cr_assert_eq(q.kind, QDISC_FQ);
+    cr_assert_eq(q.rate, 12500000, "bytes a second");
+    cr_assert(q.limit == 5000 && q.flow_limit == 50 && q.quantum == 3072 && q.initial_quantum == 15140);
+    cr_assert_null(qdisc_option_parse("tbf,rate=8kbit,burst=2000,limit=1m", &q));
+    cr_assert(q.kind == QDISC_TBF && q.rate == 1000 && q.burst == 2000 && q.limit == 1 << 20 && !q.flow_limit);
+    cr_assert_null(qdisc_option_parse("pfifo_fast", &q));
+    cr_assert(q.kind == QDISC_PFIFO_FAST && !q.limit);
+    static const struct {
+        const char *text, *sentence;
+    } bad[] = {
+        {"sfq", "the disciplines are"},        {"fq_codel", "the disciplines are"},
+        {"fq,", "fq has"},                     {"fq,rate=1mbit", "fq has"},
+        {"pfifo_fast,maxrate=1mbit", "has only limit"}, {"tbf,rate=1mbit,peakrate=2mbit", "tbf has"},
+        {"fq,limit", "NAME=VALUE"},            {"fq,limit=", "from 1 to 1000000"},
+        {"fq,limit=0", "from 1 to 1000000"},   {"fq,limit=1000001", "from 1 to 1000000"},
+        {"fq,limit=10k", "from 1 to 1000000"}, {"fq,maxrate=10", "a rate is like"},
+        {"fq,maxrate=10Mbit", "a rate is like"}, {"fq,maxrate=7bit", "a rate is like"},
+        {"fq,maxrate=99999999999gbit", "a rate is like"}, {"fq,quantum=2g", "bytes is like"},
+        {"tbf", "needs rate and burst"},       {"tbf,rate=1mbit", "needs rate and burst"},
+        {"tbf,rate=1mbit,burst=9000,limit=8000", "less than its burst"}, {"tbf,rate=1mbit,burst=x", "bytes is like"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        cr_assert_eq(set("qdisc", bad[i].text), -EINVAL, "%s", bad[i].text);
+        cr_sentence("qdisc", bad[i].sentence, bad[i].text);
+    }
+    cr_assert(!strncmp(c.qdisc, "fq,", 3), "an error changes nothing");
 }
 
 Test(config, path_becomes_absolute)

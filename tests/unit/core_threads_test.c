@@ -2,6 +2,7 @@
 /* The core under several threads at once, as in a live program: senders against pollers, timers against those
  * who stop and free them, sk_buffs freed in other threads than they were made in. */
 
+#include "../../stack/core/neighbour.h"
 #include "../../stack/core/rcu.h"
 #include "../../stack/core/sch_generic.h"
 #include "../lib/tinytest.h"
@@ -75,6 +76,7 @@ static void *sender(void *arg)
         skb_put(skb, 100);
         skb->dev = &dev;
         skb->mark = id << 24 | i++;
+        skb->hash = id + 1;
         cr_assert_eq(dev_queue_xmit(skb), NET_XMIT_SUCCESS);
     }
     return NULL;
@@ -86,12 +88,10 @@ static void *poller(void *arg)
     return NULL;
 }
 
-Test(core_threads, nothing_is_lost_or_stuck_between_senders_and_pollers)
+static void all_of_it_leaves_in_order(void)
 {
     pthread_t s[SENDERS], p[2];
 
-    dev.ops = &dev_ops;
-    cr_assert_eq(register_netdev(net, &dev), 0);
     for (int i = 0; i < 2; i++)
         pthread_create(&p[i], NULL, poller, NULL);
     for (int i = 0; i < SENDERS; i++)
@@ -106,6 +106,101 @@ Test(core_threads, nothing_is_lost_or_stuck_between_senders_and_pollers)
     cr_assert_eq(got, SENDERS * PACKETS);
     cr_assert_eq(disorder, 0, "a thread's packets stay in order");
     cr_assert_eq(flushed_at, got, "the last packet got its doorbell");
+    cr_assert_eq(atomic_load(&dev.qdisc->stats.packets), SENDERS * PACKETS);
+    cr_assert_eq(atomic_load(&dev.qdisc->stats.backlog), 0);
+    cr_assert_eq(atomic_load(&dev.qdisc->stats.drops), 0);
+    unregister_netdev(&dev);
+}
+
+Test(core_threads, nothing_is_lost_or_stuck_between_senders_and_pollers)
+{
+    dev.ops = &dev_ops;
+    cr_assert_eq(register_netdev(net, &dev), 0);
+    all_of_it_leaves_in_order();
+}
+
+/* The clock goes on by a microsecond at each look: both throttle, and their watchdogs race with the senders. */
+Test(core_threads, fq_throttled_loses_and_sticks_nothing)
+{
+    dev.ops = &dev_ops;
+    cr_assert_eq(register_netdev(net, &dev), 0);
+    cr_assert_eq(dev_graft_qdisc(&dev, &fq_ops), 0);
+    cr_assert_eq(fq_change(dev.qdisc, &(struct fq_opt){.maxrate = 50000000, .flow_limit = 1000}), 0);
+    all_of_it_leaves_in_order();
+}
+
+Test(core_threads, tbf_throttled_loses_and_sticks_nothing)
+{
+    dev.ops = &dev_ops;
+    cr_assert_eq(register_netdev(net, &dev), 0);
+    cr_assert_eq(dev_graft_qdisc(&dev, &tbf_ops), 0);
+    cr_assert_eq(tbf_change(dev.qdisc, 50000000, 1000, 0), 0);
+    all_of_it_leaves_in_order();
+}
+
+/* ---- the neighbour's cached header ------------------------------------------------------------------------------ */
+
+/* Both addresses of a header are of the same byte: one with two was read while it was written. */
+static _Atomic u32 torn, headers;
+
+static netdev_tx_t look_at_header(struct sk_buff *skb, struct net_device *d)
+{
+    u32 wrong = 0;
+
+    for (int i = 1; i < 2 * ETH_ALEN; i++)
+        wrong += skb->data[i] != skb->data[0];
+    atomic_fetch_add(&torn, wrong != 0);
+    atomic_fetch_add(&headers, 1);
+    consume_skb(skb);
+    return NETDEV_TX_OK;
+}
+static const struct net_device_ops header_ops = {.ndo_start_xmit = look_at_header};
+
+static void send_by(struct neighbour *n)
+{
+    struct sk_buff *skb = alloc_skb(net, 200);
+
+    skb_reserve(skb, 64);
+    skb_put(skb, 100);
+    skb->protocol = htobe16(ETH_P_IP);
+    skb_reset_network_header(skb);
+    rcu_read_lock();
+    cr_assert_geq(neigh_output(n, skb, false), 0);
+    rcu_read_unlock();
+}
+static void *header_reader(void *arg)
+{
+    while (!atomic_load(&stop))
+        send_by(arg);
+    return NULL;
+}
+
+Test(core_threads, a_cached_header_is_read_whole)
+{
+    struct neighbour *n;
+    pthread_t r[2];
+
+    dev.ops = &header_ops;
+    memset(dev.dev_addr, 2, ETH_ALEN);
+    cr_assert_eq(register_netdev(net, &dev), 0);
+    rcu_read_lock();
+    n = __neigh_create(net, htobe32(0x0a000002), &dev);
+    rcu_read_unlock();
+    cr_assert_eq(neigh_update(n, dev.dev_addr, NUD_PERMANENT, true), 0);
+    send_by(n); /* the header is cached: from now on only hh_write() in this thread reads dev_addr */
+    for (int i = 0; i < 2; i++)
+        pthread_create(&r[i], NULL, header_reader, n);
+    for (u32 i = 0; i < 100000 || atomic_load(&headers) < 20000; i++) {
+        u8 ha[ETH_ALEN];
+
+        memset(ha, (u8)(i * 4 + 2), ETH_ALEN);
+        memcpy(dev.dev_addr, ha, ETH_ALEN);
+        neigh_update(n, ha, NUD_PERMANENT, true);
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < 2; i++)
+        pthread_join(r[i], NULL);
+    cr_assert_eq(atomic_load(&torn), 0, "of %u headers", atomic_load(&headers));
     unregister_netdev(&dev);
 }
 

@@ -200,7 +200,7 @@ Test(qdisc_weight, fq_limits_every_flow_by_its_own_rate)
     u64 t0;
 
     dev_graft_qdisc(&drv[0].dev, &fq_ops);
-    cr_assert_eq(fq_change(drv[0].dev.qdisc, 166000, 0), 0);
+    cr_assert_eq(fq_change(drv[0].dev.qdisc, &(struct fq_opt){.maxrate = 166000}), 0);
     t0 = net_now(net);
     for (u32 i = 0; i < 20; i++) {
         struct sk_buff *skb = packet(0, i);
@@ -220,7 +220,7 @@ Test(qdisc_weight, fq_limits_every_flow_by_its_own_rate)
 Test(qdisc_weight, fq_one_flow_may_not_fill_the_queue)
 {
     dev_graft_qdisc(&drv[0].dev, &fq_ops);
-    cr_assert_eq(fq_change(drv[0].dev.qdisc, ~(u64)0, 10), 0);
+    cr_assert_eq(fq_change(drv[0].dev.qdisc, &(struct fq_opt){.flow_limit = 10}), 0);
     netif_stop_queue(&drv[0].dev);
     for (u32 i = 0; i < 12; i++) {
         struct sk_buff *skb = packet(0, i);
@@ -257,22 +257,214 @@ Test(qdisc_weight, fq_a_busy_flow_leaves_room_for_a_new_one)
     cr_assert_lt(place, 95, "it must not wait for all of the other's");
 }
 
+Test(qdisc_weight, fq_drops_what_departs_beyond_its_horizon)
+{
+    struct sk_buff *skb;
+
+    dev_graft_qdisc(&drv[0].dev, &fq_ops);
+    skb = packet(0, 0);
+    skb->tstamp = net_now(net) + 11 * NSEC_PER_SEC;
+    cr_assert_eq(dev_queue_xmit(skb), NET_XMIT_DROP);
+    skb = packet(0, 1);
+    skb->tstamp = net_now(net) + 9 * NSEC_PER_SEC;
+    cr_assert_eq(dev_queue_xmit(skb), NET_XMIT_SUCCESS);
+    sim_run_for(sim, 8 * NSEC_PER_SEC);
+    cr_assert_eq(drv[0].n, 0);
+    sim_run_for(sim, 2 * NSEC_PER_SEC);
+    cr_assert_eq(drv[0].n, 1);
+    cr_assert_eq(drv[0].seq[0], 1);
+    cr_assert_geq(atomic_load(&drv[0].dev.qdisc->stats.overlimits), 1);
+}
+
+Test(qdisc_weight, fq_control_traffic_is_never_held_up)
+{
+    struct sk_buff *skb;
+
+    dev_graft_qdisc(&drv[0].dev, &fq_ops);
+    fq_change(drv[0].dev.qdisc, &(struct fq_opt){.maxrate = 166000});
+    for (u32 i = 0; i < 3; i++)
+        xmit(0, i);
+    skb = packet(0, 100);
+    skb->priority = 7; /* TC_PRIO_CONTROL */
+    dev_queue_xmit(skb);
+    cr_assert_eq(drv[0].n, 2);
+    cr_assert_eq(drv[0].seq[1], 100);
+    sim_run_idle(sim, NSEC_PER_SEC);
+    cr_assert_eq(drv[0].n, 4);
+}
+
+Test(qdisc_weight, parameters_change_while_packets_wait)
+{
+    struct Qdisc *q;
+    u32 n = 0;
+
+    netif_stop_queue(&drv[0].dev);
+    cr_assert_eq(pfifo_fast_change(drv[0].dev.qdisc, 5), 0);
+    while (xmit(0, n) == NET_XMIT_SUCCESS)
+        n++;
+    cr_assert_eq(n, 6, "one was requeued past the band");
+    cr_assert_eq(pfifo_fast_change(drv[0].dev.qdisc, 8), 0);
+    for (; n < 9; n++)
+        cr_assert_eq(xmit(0, n), NET_XMIT_SUCCESS);
+    cr_assert_eq(xmit(0, n), NET_XMIT_DROP);
+    netif_wake_queue(&drv[0].dev);
+    net_poll(net, 64);
+    expect_in_order(0, 9);
+    cr_assert_eq(fq_change(drv[0].dev.qdisc, &(struct fq_opt){.limit = 1}), -EINVAL, "it is pfifo_fast");
+    cr_assert_eq(tbf_change(drv[0].dev.qdisc, 1, 1, 1), -EINVAL);
+    dev_graft_qdisc(&drv[0].dev, &fq_ops);
+    q = drv[0].dev.qdisc;
+    cr_assert_eq(pfifo_fast_change(q, 5), -EINVAL);
+    cr_assert_eq(fq_change(q, &(struct fq_opt){.limit = 4}), 0);
+    netif_stop_queue(&drv[0].dev);
+    for (n = 0; n < 4; n++)
+        cr_assert_eq(xmit(0, n), NET_XMIT_SUCCESS);
+    cr_assert_eq(xmit(0, n), NET_XMIT_DROP);
+    cr_assert_eq(atomic_load(&q->stats.drops), 1);
+    netif_wake_queue(&drv[0].dev);
+    net_poll(net, 64);
+}
+
+Test(qdisc_weight, fq_quantum_says_how_much_a_flow_sends_in_its_turn)
+{
+    dev_graft_qdisc(&drv[0].dev, &fq_ops);
+    fq_change(drv[0].dev.qdisc, &(struct fq_opt){.quantum = 2 * FRAME, .initial_quantum = 2 * FRAME});
+    netif_stop_queue(&drv[0].dev);
+    for (u32 i = 0; i < 12; i++) {
+        struct sk_buff *skb = packet(0, i);
+
+        skb->hash = 1 + i / 6;
+        dev_queue_xmit(skb);
+    }
+    netif_wake_queue(&drv[0].dev);
+    net_poll(net, 64);
+    for (u32 i = 0; i < 12; i++) /* two of the first flow, two of the second, ... */
+        cr_assert_eq(drv[0].seq[i], i / 4 * 2 + i % 2 + (i / 2 % 2 ? 6 : 0), "place %u: packet %u", i, drv[0].seq[i]);
+}
+
+/* ---- TCP above a queue --------------------------------------------------------------------------------------------------- */
+
+TestSuite(tcp_over_qdisc, .init = script_init, .fini = script_fini);
+
+/* A round trip that the pacing rate, and so the small queue, follows from. */
+static struct socket *accepted_after_40_ms(const char *opt, int win)
+{
+    struct socket *l = sys_listen(80, 10), *s;
+
+    rx(.flags = "S", .opt = opt, .win = win);
+    tx(.flags = "SA", .ack = 1);
+    advance_ms(40);
+    rx();
+    s = sys_accept_ok(l);
+    sys_close(l);
+    return s;
+}
+
+Test(tcp_over_qdisc, tos_chooses_the_band)
+{
+    struct socket *s = script_accepted("mss 1460", 65535);
+
+    sys_setsockopt(s, IPPROTO_TCP, TCP_NODELAY, 1);
+    script_net->ipv4.sysctl_tcp_autocorking = 0;
+    netif_stop_queue(script_dev);
+    sys_write(s, 100); /* past the empty discipline, refused by the driver, requeued: goes first */
+    sys_setsockopt(s, IPPROTO_IP, IP_TOS, 0x08); /* throughput: band 2 */
+    sys_write(s, 200);
+    sys_setsockopt(s, IPPROTO_IP, IP_TOS, 0);
+    sys_write(s, 300);
+    sys_setsockopt(s, IPPROTO_IP, IP_TOS, 0x10); /* low delay: band 0 */
+    sys_write(s, 400);
+    netif_wake_queue(script_dev);
+    advance_us(1);
+    tx(.flags = "PA", .seq = 1, .len = 100, .tos = 0);
+    tx(.flags = "PA", .seq = 601, .len = 400, .tos = 0x10);
+    tx(.flags = "PA", .seq = 301, .len = 300, .tos = 0);
+    tx(.flags = "PA", .seq = 101, .len = 200, .tos = 0x08);
+    rx(.ack = 1001);
+}
+
+Test(tcp_over_qdisc, a_stopped_device_stops_the_socket_and_then_the_writer)
+{
+    struct socket *s = accepted_after_40_ms("mss 1000", 65535);
+    struct Qdisc *q = script_dev->qdisc;
+    ssize_t n, total = 0;
+
+    sys_write(s, 1000);
+    tx_ignore();
+    advance_ms(40);
+    rx(); /* a pacing rate, from which the limit of the small queue follows */
+    netif_stop_queue(script_dev);
+    sys_setsockopt(s, SOL_SOCKET, SO_SNDBUF, 20000);
+    while ((n = sys_write(s, 5000)) > 0)
+        total += n;
+    cr_assert_eq(n, -EAGAIN, "the writer waits for memory");
+    cr_assert_eq(sys_poll(s) & EPOLLOUT, 0);
+    cr_assert_gt(total, 5000);
+    cr_assert_geq(sys_tcp_info(s).tcpi_snd_cwnd, 10);
+    cr_assert_leq(sys_tcp_info(s).tcpi_unacked, 6, "TSQ: two pairs below TCP, and the one that made it too many");
+    cr_assert_eq(atomic_load(&q->stats.drops), 0);
+    netif_wake_queue(script_dev);
+    advance_us(1);
+    cr_assert_eq(tx_ignore(), (int)sys_tcp_info(s).tcpi_snd_cwnd, "as they leave, the socket goes on");
+    cr_assert_eq(q->qlen, 0);
+    advance_ms(1);
+    rx();
+    tx_ignore();
+    rx();
+    tx_ignore();
+    for (int i = 0; i < 4; i++) {
+        advance_ms(1);
+        rx();
+        tx_ignore();
+    }
+    cr_assert_neq(sys_poll(s) & EPOLLOUT, 0, "and the writer");
+}
+
+Test(tcp_over_qdisc, a_full_queue_is_congestion_and_loses_nothing)
+{
+    struct socket *s = script_accepted("mss 1000", 65535);
+    u32 cwnd = sys_tcp_info(s).tcpi_snd_cwnd;
+
+    pfifo_fast_change(script_dev->qdisc, 1);
+    netif_stop_queue(script_dev);
+    sys_setsockopt(s, IPPROTO_TCP, TCP_NODELAY, 1);
+    script_net->ipv4.sysctl_tcp_autocorking = 0;
+    for (int i = 0; i < 6; i++)
+        sys_write(s, 1000); /* one is requeued, one waits in the band, the third finds it full */
+    cr_assert_eq(atomic_load(&script_dev->qdisc->stats.drops), 4, "and each write tries it again");
+    cr_assert_eq(sys_tcp_info(s).tcpi_ca_state, TCP_CA_CWR);
+    cr_assert_lt(sys_tcp_info(s).tcpi_snd_ssthresh, cwnd);
+    cr_assert_eq(sys_tcp_info(s).tcpi_unacked, 2, "what the queue refused was not sent");
+    netif_wake_queue(script_dev);
+    advance_us(1);
+    tx(.seq = 1, .len = 1000);
+    tx(.seq = 1001, .len = 1000);
+    advance_ms(10);
+    rx(.ack = 2001);
+    tx(.seq = 2001, .len = 1000);
+    tx_ignore();
+    advance_ms(10);
+    rx();
+    tx_ignore();
+    for (int i = 0; i < 5; i++) {
+        advance_ms(10);
+        rx();
+        tx_ignore();
+    }
+    cr_assert_eq(sys_tcp_info(s).tcpi_total_retrans, 0);
+    cr_assert_eq(sys_tcp_info(s).tcpi_unacked, 0);
+}
+
 /* ---- TCP over fq -------------------------------------------------------------------------------------------------------- */
 
 TestSuite(tcp_over_fq, .init = script_init, .fini = script_fini);
 
 static struct socket *over_fq(const char *ca)
 {
-    struct socket *l, *s;
+    struct socket *s;
 
     cr_assert_eq(dev_graft_qdisc(script_dev, &fq_ops), 0);
-    l = sys_listen(80, 10);
-    rx(.flags = "S", .opt = "mss 1000,sackOK,nop,wscale 10", .win = 65535);
-    tx(.flags = "SA", .ack = 1);
-    advance_ms(40);
-    rx();
-    s = sys_accept_ok(l);
-    sys_close(l);
+    s = accepted_after_40_ms("mss 1000,sackOK,nop,wscale 10", 65535);
     cr_assert_eq(s->ops->setsockopt(s, IPPROTO_TCP, TCP_CONGESTION, ca, (socklen_t)strlen(ca)), 0);
     script_net->ipv4.sysctl_wmem_max = 8 << 20;
     cr_assert_eq(sys_setsockopt(s, SOL_SOCKET, SO_SNDBUF, 4 << 20), 0);
