@@ -29,6 +29,30 @@ int sock_queue_err_skb(struct sock *sk, struct sk_buff *skb)
     return 0;
 }
 
+static bool is_icmp_err_skb(const struct sk_buff *skb)
+{
+    return skb && SKB_EXT_ERR(skb)->ee.ee_origin == SO_EE_ORIGIN_ICMP;
+}
+
+struct sk_buff *sock_dequeue_err_skb(struct sock *sk)
+{
+    struct sk_buff *skb, *next;
+    bool icmp_next;
+
+    spin_lock(&sk->sk_error_queue.lock);
+    skb = __skb_dequeue(&sk->sk_error_queue);
+    next = skb ? skb_peek(&sk->sk_error_queue) : NULL;
+    icmp_next = is_icmp_err_skb(next);
+    if (icmp_next)
+        WRITE_ONCE(sk->sk_err, (int)SKB_EXT_ERR(next)->ee.ee_errno);
+    spin_unlock(&sk->sk_error_queue.lock);
+    if (is_icmp_err_skb(skb) && !icmp_next)
+        WRITE_ONCE(sk->sk_err, 0);
+    if (next)
+        sk->sk_error_report(sk); /* edge-triggered pollers read one at a time */
+    return skb;
+}
+
 u8 sock_tx_timestamp_flags(u32 tsflags)
 {
     u8 flags = 0;

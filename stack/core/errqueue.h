@@ -24,6 +24,9 @@ enum { /* skb_shared_info.tx_flags */
 /* Role: append skb, charged to the receive buffer, and wake pollers. 0: taken over; -ENOMEM: the buffer is full, skb
  * stays the caller's. Any context; the caller knows that sk lives. */
 int sock_queue_err_skb(struct sock *sk, struct sk_buff *skb);
+/* Role: take the oldest entry, the caller's to free; NULL: none. An ICMP error that is now the oldest becomes sk_err;
+ * pollers hear of what is left. */
+struct sk_buff *sock_dequeue_err_skb(struct sock *sk);
 /* What SO_TIMESTAMPING asks to record of the bytes of a send call, as tx_flags. */
 u8 sock_tx_timestamp_flags(u32 tsflags);
 /* Role: report that orig passed the point tstype (SCM_TSTAMP_*) now. orig is not changed. */

@@ -200,7 +200,8 @@ struct proto { /* the transport protocol's operations: tcp_prot */
     void (*release_cb)(struct sock *sk); /* release_sock: deferred timers, TSQ; slock held */
     /* May more be queued (TCP_NOTSENT_LOWAT)? wake: asked for EPOLLOUT. NULL: yes. */
     bool (*stream_memory_free)(const struct sock *sk, int wake);
-    u32 (*tskey)(const struct sock *sk); /* SOF_TIMESTAMPING_OPT_ID: where ids begin; NULL: 0 */
+    /* SOF_TIMESTAMPING_OPT_ID: where ids begin; tcp: OPT_ID_TCP is set too; NULL: 0 */
+    u32 (*tskey)(const struct sock *sk, bool tcp);
     void (*keepalive)(struct sock *sk, int val);   /* SO_KEEPALIVE changed: arm or stop the timer; may be NULL */
     int (*set_rcvlowat)(struct sock *sk, int val); /* SO_RCVLOWAT; NULL: sk_rcvlowat alone */
     int (*hash)(struct sock *sk);
@@ -331,6 +332,12 @@ void sk_stop_timer(struct sock *sk, struct timer_list *t);
 
 int sock_setsockopt(struct socket *sock, int level, int optname, const void *optval, socklen_t len);
 int sock_getsockopt(struct socket *sock, int level, int optname, void *optval, socklen_t *len);
+/* What the control messages of one send call ask for, in place of the socket's own settings. */
+struct sockcm_cookie {
+    u32 tsflags; /* SOF_TIMESTAMPING_*; the caller begins with sk_tsflags */
+};
+/* Role: read a send call's control messages (cmsg(3), SOL_SOCKET only) into *sockc. 0 or -EINVAL. */
+int sock_cmsg_send(const struct sk_msghdr *msg, struct sockcm_cookie *sockc);
 /* Timestamps and the like as control messages. */
 void sock_recv_timestamp(struct sk_msghdr *msg, struct sock *sk, struct sk_buff *skb);
 int put_cmsg(struct sk_msghdr *msg, int level, int type, int len, const void *data);

@@ -34,7 +34,12 @@ enum {
 
 #define SOCK_MIN_SNDBUF 4608 /* two of the smallest sk_buff that TCP makes: 2048 + 256 */
 #define SOCK_MIN_RCVBUF 2304
-#define TS_MASK ((SOF_TIMESTAMPING_LAST - 1) | SOF_TIMESTAMPING_LAST)
+enum { /* newer than the header of Debian 12 */
+    TS_OPT_ID_TCP = 1 << 16,
+    TS_OPT_RX_FILTER = 1 << 17,
+    TS_TX_COMPLETION = 1 << 18,
+};
+#define TS_MASK ((TS_TX_COMPLETION - 1) | TS_TX_COMPLETION)
 #define SOCK_PASSCRED_BIT 8ul /* socket->flags */
 
 /* struct timeval of both ABIs: 64-bit seconds and microseconds on all that we run on. */
@@ -118,12 +123,13 @@ static int set_max_pacing_rate(struct sock *sk, const void *optval, socklen_t le
 
 static int set_timestamping(struct sock *sk, int val)
 {
-    if (val & ~TS_MASK)
+    if ((val & ~TS_MASK) || ((val & TS_OPT_ID_TCP) && !(val & SOF_TIMESTAMPING_OPT_ID)) ||
+        ((val & SOF_TIMESTAMPING_OPT_STATS) && !(val & SOF_TIMESTAMPING_OPT_TSONLY)))
         return -EINVAL;
     if ((val & SOF_TIMESTAMPING_OPT_ID) && !(sk->sk_tsflags & SOF_TIMESTAMPING_OPT_ID)) {
         if (sk->sk_type == SOCK_STREAM && (TCPF(sk->sk_state) & (TCPF_CLOSE | TCPF_LISTEN)))
             return -EINVAL;
-        sk->sk_tskey = sk->sk_prot->tskey ? sk->sk_prot->tskey(sk) : 0;
+        sk->sk_tskey = sk->sk_prot->tskey ? sk->sk_prot->tskey(sk, val & TS_OPT_ID_TCP) : 0;
     }
     sk->sk_tsflags = (u32)val;
     return 0;
@@ -508,6 +514,53 @@ int sock_getsockopt(struct socket *sock, int level, int optname, void *optval, s
 
 /* ---- control messages ---------------------------------------------------------------------------------------------------- */
 
+/* One message of SOL_SOCKET. The privilege that SO_MARK asks for is not looked at: TCP uses the socket's mark, as
+ * Linux. */
+static int sock_cmsg_one(const struct cmsghdr *cmsg, struct sockcm_cookie *sockc)
+{
+    u32 v;
+
+    switch (cmsg->cmsg_type) {
+    case SO_MARK:
+        return cmsg->cmsg_len == CMSG_LEN(sizeof(v)) ? 0 : -EINVAL;
+    case OPT_TIMESTAMPING_OLD:
+    case OPT_TIMESTAMPING_NEW:
+        if (cmsg->cmsg_len != CMSG_LEN(sizeof(v)))
+            return -EINVAL;
+        memcpy(&v, CMSG_DATA(cmsg), sizeof(v));
+        if (v & ~(u32)SOF_TIMESTAMPING_TX_RECORD_MASK)
+            return -EINVAL;
+        sockc->tsflags = (sockc->tsflags & ~(u32)SOF_TIMESTAMPING_TX_RECORD_MASK) | v;
+        return 0;
+    case SCM_RIGHTS: /* a Unix socket's; ignored, as by Linux */
+    case SCM_CREDENTIALS:
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+int sock_cmsg_send(const struct sk_msghdr *msg, struct sockcm_cookie *sockc)
+{
+    const u8 *p = msg->msg_control;
+    size_t left = msg->msg_controllen;
+    int err = 0;
+
+    while (p && left >= sizeof(struct cmsghdr) && !err) {
+        const struct cmsghdr *cmsg = (const struct cmsghdr *)p;
+        size_t n = cmsg->cmsg_len;
+
+        if (n < sizeof(*cmsg) || n > left)
+            return -EINVAL;
+        if (cmsg->cmsg_level == SOL_SOCKET)
+            err = sock_cmsg_one(cmsg, sockc);
+        n = min((size_t)CMSG_ALIGN(n), left);
+        p += n;
+        left -= n;
+    }
+    return err;
+}
+
 int put_cmsg(struct sk_msghdr *msg, int level, int type, int len, const void *data)
 {
     struct cmsghdr *cm = msg->msg_control;
@@ -552,6 +605,9 @@ void sock_recv_timestamp(struct sk_msghdr *msg, struct sock *sk, struct sk_buff 
             put_cmsg(msg, SOL_SOCKET, OPT_TIMESTAMP_OLD, sizeof(us), &us);
         }
     }
+    if ((sk->sk_tsflags & TS_OPT_RX_FILTER) && !(sk->sk_tsflags & SOF_TIMESTAMPING_RX_SOFTWARE) &&
+        !(msg->msg_flags & MSG_ERRQUEUE))
+        return;
     if (sk->sk_tsflags & SOF_TIMESTAMPING_SOFTWARE) {
         all.ts[0].tv_sec = ts.tv_sec;
         all.ts[0].tv_nsec = ts.tv_usec;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The error queue (recv(MSG_ERRQUEUE), ip(7) IP_RECVERR): ICMP errors, transmit timestamps (tcp_timestamping.c) and
- * completions of MSG_ZEROCOPY sends. The bytes of those are
- * copied into transmit slots before the call returns, so each completion says so (SO_EE_CODE_ZEROCOPY_COPIED)
- * and programs stop asking, as they do with a kernel that had to copy. */
+ * completions of MSG_ZEROCOPY sends. The bytes of those are copied into transmit slots before the call returns. So
+ * each completes at once, which no retransmission and no close can change, and says that it was copied
+ * (SO_EE_CODE_ZEROCOPY_COPIED): programs stop asking, as they do with a kernel whose device cannot scatter. */
 
 #include "../core/errqueue.h"
 #include "tcp_output.h"
@@ -20,24 +20,23 @@ static bool tcp_zerocopy_extend(struct sock *sk, u32 id)
     return true;
 }
 
-void tcp_zerocopy_complete(struct sock *sk)
+void tcp_zerocopy_complete(struct sock *sk, struct sk_buff *skb)
 {
     u32 id = tcp_sk(sk)->zckey++;
-    struct sk_buff *skb = NULL;
-    bool joined;
 
+    memset(skb->cb, 0, sizeof(skb->cb));
+    SKB_EXT_ERR(skb)->ee = (struct sock_extended_err){.ee_origin = SO_EE_ORIGIN_ZEROCOPY,
+                                                      .ee_code = SO_EE_CODE_ZEROCOPY_COPIED,
+                                                      .ee_info = id,
+                                                      .ee_data = id};
     spin_lock(&sk->sk_error_queue.lock);
-    joined = tcp_zerocopy_extend(sk, id);
-    if (!joined && (skb = alloc_skb(sock_net(sk), 0)) != NULL) {
-        SKB_EXT_ERR(skb)->ee = (struct sock_extended_err){.ee_origin = SO_EE_ORIGIN_ZEROCOPY,
-                                                          .ee_code = SO_EE_CODE_ZEROCOPY_COPIED,
-                                                          .ee_info = id,
-                                                          .ee_data = id};
+    if (!tcp_zerocopy_extend(sk, id)) {
         __skb_queue_tail(&sk->sk_error_queue, skb);
+        skb = NULL;
     }
     spin_unlock(&sk->sk_error_queue.lock);
-    if (skb)
-        sk->sk_error_report(sk);
+    consume_skb(skb);
+    sk->sk_error_report(sk);
 }
 
 /* As Linux: a failed connection attempt leaves the error here with where it came from. Linux does so without
@@ -68,19 +67,55 @@ void tcp_icmp_error(struct sock *sk, const struct sk_buff *icmp, int err, u32 in
         kfree_skb_reason(skb, SKB_DROP_REASON_SOCKET_RCVBUFF);
 }
 
-/* One entry: its data, and a IP_RECVERR control message. Bytes, or -EAGAIN when there is none. */
-ssize_t tcp_recv_error(struct sock *sk, struct sk_msghdr *msg, size_t len)
+static void tcp_put_error(struct sk_msghdr *msg, const struct sock_exterr_skb *e)
 {
     struct {
         struct sock_extended_err ee;
         struct sockaddr_in offender;
-    } errhdr = {0};
+    } errhdr = {e->ee, e->offender};
+
+    if (msg->msg_name && e->about.sin_family == AF_INET) {
+        memcpy(msg->msg_name, &e->about, min(msg->msg_namelen, (socklen_t)sizeof(e->about)));
+        msg->msg_namelen = sizeof(e->about);
+    }
+    put_cmsg(msg, SOL_IP, IP_RECVERR, sizeof(errhdr), &errhdr);
+}
+
+static struct sockaddr_in6 v4mapped(const struct sockaddr_in *a)
+{
+    struct sockaddr_in6 a6 = {.sin6_family = AF_INET6, .sin6_port = a->sin_port};
+
+    a6.sin6_addr.s6_addr32[2] = htobe32(0xffff);
+    a6.sin6_addr.s6_addr32[3] = a->sin_addr.s_addr;
+    return a6;
+}
+
+/* An AF_INET6 socket's, with mapped addresses. */
+static void tcp_put_error6(struct sk_msghdr *msg, const struct sock_exterr_skb *e)
+{
+    struct {
+        struct sock_extended_err ee;
+        struct sockaddr_in6 offender;
+    } errhdr = {.ee = e->ee};
+    struct sockaddr_in6 about;
+
+    if (e->offender.sin_family == AF_INET)
+        errhdr.offender = v4mapped(&e->offender);
+    if (msg->msg_name && e->about.sin_family == AF_INET) {
+        about = v4mapped(&e->about);
+        memcpy(msg->msg_name, &about, min(msg->msg_namelen, (socklen_t)sizeof(about)));
+        msg->msg_namelen = sizeof(about);
+    }
+    put_cmsg(msg, SOL_IPV6, IPV6_RECVERR, sizeof(errhdr), &errhdr);
+}
+
+/* One entry: its data, and an IP_RECVERR or IPV6_RECVERR control message. Bytes, or -EAGAIN when there is none. */
+ssize_t tcp_recv_error(struct sock *sk, struct sk_msghdr *msg, size_t len)
+{
     struct sk_buff *skb;
     ssize_t copied;
 
-    spin_lock(&sk->sk_error_queue.lock);
-    skb = __skb_dequeue(&sk->sk_error_queue);
-    spin_unlock(&sk->sk_error_queue.lock);
+    skb = sock_dequeue_err_skb(sk);
     if (!skb)
         return -EAGAIN;
     copied = skb->len;
@@ -90,15 +125,12 @@ ssize_t tcp_recv_error(struct sock *sk, struct sk_msghdr *msg, size_t len)
     }
     if (copied)
         skb_copy_datagram_iter(skb, 0, &msg->msg_iter, (u32)copied);
-    sock_recv_timestamp(msg, sk, skb);
-    errhdr.ee = SKB_EXT_ERR(skb)->ee;
-    errhdr.offender = SKB_EXT_ERR(skb)->offender;
-    if (msg->msg_name && SKB_EXT_ERR(skb)->about.sin_family == AF_INET) {
-        memcpy(msg->msg_name, &SKB_EXT_ERR(skb)->about, min(msg->msg_namelen, (socklen_t)sizeof(struct sockaddr_in)));
-        msg->msg_namelen = sizeof(struct sockaddr_in);
-    }
-    put_cmsg(msg, SOL_IP, IP_RECVERR, sizeof(errhdr), &errhdr);
     msg->msg_flags |= MSG_ERRQUEUE;
+    sock_recv_timestamp(msg, sk, skb);
+    if (sk->sk_family == AF_INET6)
+        tcp_put_error6(msg, SKB_EXT_ERR(skb));
+    else
+        tcp_put_error(msg, SKB_EXT_ERR(skb));
     consume_skb(skb);
     return copied;
 }

@@ -103,11 +103,11 @@ static inline void sk_wmem_queued_add(struct sock *sk, int val)
 }
 bool tcp_under_memory_pressure(const struct sock *sk);
 void tcp_clear_xmit_timers(struct sock *sk);
-/* A MSG_ZEROCOPY send was copied: tell the error queue (tcp_errqueue.c). */
-void tcp_zerocopy_complete(struct sock *sk);
+/* A MSG_ZEROCOPY send was copied: tell the error queue (tcp_errqueue.c). Takes skb, an empty one, over. */
+void tcp_zerocopy_complete(struct sock *sk, struct sk_buff *skb);
 /* tcp_timestamping.c: follow the last byte of this send call; skb was (partly) acknowledged; skb was cut in two. */
 void tcp_tx_timestamp(struct sock *sk, u32 tsflags);
-u32 tcp_tskey(const struct sock *sk); /* proto.tskey */
+u32 tcp_tskey(const struct sock *sk, bool tcp); /* proto.tskey */
 void tcp_ack_tstamp(struct sock *sk, const struct sk_buff *skb, u32 prior_snd_una);
 void tcp_fragment_tstamp(struct sk_buff *skb, struct sk_buff *skb2);
 /* IP_RECVERR: an ICMP error about sk, skb->data at the inner IP header (not taken over). */

@@ -247,7 +247,10 @@ struct send_state {
     u32 mss_now, size_goal;
     u64 timeo;
     ssize_t copied;
-    int new_skbs; /* since the backlog was looked at */
+    u32 copied_syn;     /* bytes that left in the SYN (fast open) */
+    int new_skbs;       /* since the backlog was looked at */
+    struct sk_buff *zc; /* to be this call's completion (MSG_ZEROCOPY), or NULL */
+    struct sockcm_cookie sockc;
 };
 
 /* With a small MSS the frags run out before size_goal is reached. */
@@ -269,6 +272,8 @@ static struct sk_buff *tcp_send_skb(struct sock *sk, struct send_state *s, u32 *
         *room = s->size_goal - skb->len;
         return skb;
     }
+    if (skb && unlikely(skb->len < s->size_goal) && tcp_skb_can_collapse_to(skb))
+        tcp_mark_push(tcp_sk(sk), skb); /* the frags ran out: complete as it is */
     s->err = -ENOBUFS;
     if (!sk_stream_memory_free(sk) || !tcp_stream_memory_free(sk, 0))
         return NULL;
@@ -337,6 +342,21 @@ static int tcp_send_wait(struct sock *sk, struct send_state *s)
     return err;
 }
 
+/* What the call asks for besides bytes: control messages, and a completion, for which there must be memory before
+ * the first byte is taken. 0 or -errno. */
+static int tcp_send_begin(struct sock *sk, struct send_state *s, size_t size)
+{
+    s->sockc.tsflags = READ_ONCE(sk->sk_tsflags);
+    if (unlikely(s->msg->msg_controllen) && sock_cmsg_send(s->msg, &s->sockc))
+        return -EINVAL;
+    if (unlikely(s->flags & MSG_ZEROCOPY) && size && sock_flag(sk, SOCK_ZEROCOPY)) {
+        s->zc = alloc_skb(sock_net(sk), 0);
+        if (!s->zc)
+            return -ENOBUFS;
+    }
+    return 0;
+}
+
 /* 0, or why nothing may be sent. */
 static int tcp_send_prepare(struct sock *sk, struct send_state *s)
 {
@@ -355,56 +375,71 @@ static int tcp_send_prepare(struct sock *sk, struct send_state *s)
     return sk->sk_err || (sk->sk_shutdown & SEND_SHUTDOWN) ? -EPIPE : 0;
 }
 
-/* Role: queue the program's bytes, sending as the windows allow. Returns the bytes taken, which are then the
- * stack's to deliver, or -errno when there were none. Socket lock held. */
-ssize_t tcp_sendmsg_locked(struct sock *sk, struct sk_msghdr *msg, size_t size)
+/* Queue bytes until all are taken or err says why not. */
+static int tcp_send_loop(struct sock *sk, struct send_state *s)
 {
-    struct send_state s = {.msg = msg, .flags = (int)msg->msg_flags};
-    bool zc = (s.flags & MSG_ZEROCOPY) && size && sock_flag(sk, SOCK_ZEROCOPY);
-    u32 copied_syn = 0;
-    int err;
+    int err = 0;
 
-    if (unlikely((s.flags & MSG_FASTOPEN) || inet_sk(sk)->defer_connect)) {
-        err = tcp_sendmsg_fastopen(sk, msg, &copied_syn, size);
-        if (err)
-            return err == -EINPROGRESS && copied_syn ? (ssize_t)copied_syn : sk_stream_error(sk, s.flags, err);
-    }
-    s.timeo = sock_sndtimeo(sk, s.flags & MSG_DONTWAIT);
-    err = tcp_send_prepare(sk, &s);
-    while (!err && iov_iter_count(&msg->msg_iter)) {
-        if (unlikely(s.new_skbs >= BACKLOG_FLUSH_SKBS)) {
-            s.new_skbs = 0;
+    while (!err && iov_iter_count(&s->msg->msg_iter)) {
+        if (unlikely(s->new_skbs >= BACKLOG_FLUSH_SKBS)) {
+            s->new_skbs = 0;
             sk_flush_backlog(sk);
-            s.mss_now = (u32)tcp_send_mss(sk, &s.size_goal, s.flags);
-            if (sk->sk_err || (sk->sk_shutdown & SEND_SHUTDOWN)) {
-                err = -EPIPE;
-                break;
-            }
+            s->mss_now = (u32)tcp_send_mss(sk, &s->size_goal, s->flags);
+            if (sk->sk_err || (sk->sk_shutdown & SEND_SHUTDOWN))
+                return -EPIPE;
         }
-        err = tcp_send_chunk(sk, &s);
+        err = tcp_send_chunk(sk, s);
         if (err == -ENOBUFS)
-            err = tcp_send_wait(sk, &s);
+            err = tcp_send_wait(sk, s);
     }
-    if (err)
-        tcp_remove_empty_skb(sk);
-    if (s.copied) {
-        tcp_tx_timestamp(sk, sk->sk_tsflags);
-        tcp_push(sk, s.flags, s.mss_now, tcp_sk(sk)->nonagle, s.size_goal);
-        if (unlikely(zc))
-            tcp_zerocopy_complete(sk);
-        return s.copied + copied_syn;
+    return err;
+}
+
+/* What the call returns: the bytes that it took, or else err. */
+static ssize_t tcp_send_end(struct sock *sk, struct send_state *s, int err)
+{
+    if (s->copied || s->copied_syn || !err) {
+        if (unlikely(s->zc))
+            tcp_zerocopy_complete(sk, s->zc);
+        return s->copied + s->copied_syn;
     }
-    if (!err || copied_syn)
-        return copied_syn;
+    consume_skb(s->zc);
     if (tcp_sk(sk)->handed_over)
         return -SLUICE_EMOVED;
-    err = sk_stream_error(sk, s.flags, err);
+    err = sk_stream_error(sk, s->flags, err);
     /* An edge-triggered poller would never hear again of a socket with nothing outstanding. */
     if (unlikely(err == -EAGAIN && tcp_rtx_and_write_queues_empty(sk))) {
         sk->sk_write_space(sk);
         tcp_chrono_stop(sk, TCP_CHRONO_SNDBUF_LIMITED);
     }
     return err;
+}
+
+/* Role: queue the program's bytes, sending as the windows allow. Returns the bytes taken, which are then the
+ * stack's to deliver, or -errno when there were none. Socket lock held. */
+ssize_t tcp_sendmsg_locked(struct sock *sk, struct sk_msghdr *msg, size_t size)
+{
+    struct send_state s = {.msg = msg, .flags = (int)msg->msg_flags};
+    int err = tcp_send_begin(sk, &s, size);
+
+    if (unlikely(!err && ((s.flags & MSG_FASTOPEN) || inet_sk(sk)->defer_connect))) {
+        err = tcp_sendmsg_fastopen(sk, msg, &s.copied_syn, size);
+        if (err != -EINPROGRESS)
+            s.copied_syn = err ? 0 : s.copied_syn; /* the connection failed, and the bytes with it */
+    }
+    if (err)
+        return tcp_send_end(sk, &s, err);
+    s.timeo = sock_sndtimeo(sk, s.flags & MSG_DONTWAIT);
+    err = tcp_send_prepare(sk, &s);
+    if (!err)
+        err = tcp_send_loop(sk, &s);
+    if (err)
+        tcp_remove_empty_skb(sk);
+    if (s.copied) {
+        tcp_tx_timestamp(sk, s.sockc.tsflags);
+        tcp_push(sk, s.flags, s.mss_now, tcp_sk(sk)->nonagle, s.size_goal);
+    }
+    return tcp_send_end(sk, &s, err);
 }
 
 ssize_t tcp_sendmsg(struct sock *sk, struct sk_msghdr *msg, size_t size)

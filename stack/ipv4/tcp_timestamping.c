@@ -7,17 +7,14 @@
 #include "tcp_output.h"
 #include <linux/net_tstamp.h>
 
-#define TX_RECORD_MASK                                                                                                 \
-    (SOF_TIMESTAMPING_TX_HARDWARE | SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_TX_SCHED | SOF_TIMESTAMPING_TX_ACK)
-
-/* Byte 0 of SOF_TIMESTAMPING_OPT_ID: the first that is not acknowledged. */
-u32 tcp_tskey(const struct sock *sk) { return tcp_sk(sk)->snd_una; }
+/* Byte 0 of SOF_TIMESTAMPING_OPT_ID: the first that is not acknowledged; with OPT_ID_TCP the next one written. */
+u32 tcp_tskey(const struct sock *sk, bool tcp) { return tcp ? tcp_sk(sk)->write_seq : tcp_sk(sk)->snd_una; }
 
 void tcp_tx_timestamp(struct sock *sk, u32 tsflags)
 {
     struct sk_buff *skb = tcp_write_queue_tail(sk);
 
-    if (likely(!(tsflags & TX_RECORD_MASK)) || !skb)
+    if (likely(!(tsflags & SOF_TIMESTAMPING_TX_RECORD_MASK)) || !skb)
         return;
     skb_shinfo(skb)->tx_flags |= sock_tx_timestamp_flags(tsflags);
     if (tsflags & SOF_TIMESTAMPING_TX_ACK)

@@ -114,6 +114,8 @@ struct socket *sys_accept_ok(struct socket *l); /* must succeed */
 ssize_t sys_write(struct socket *s, size_t len);
 ssize_t sys_write_wait(struct socket *s, size_t len);
 ssize_t sys_send(struct socket *s, size_t len, int flags);
+/* With control messages (cmsg(3)). */
+ssize_t sys_sendmsg(struct socket *s, size_t len, int flags, void *control, size_t controllen);
 /* sendto() the peer (MSG_FASTOPEN). flags without MSG_DONTWAIT: it may block. */
 ssize_t sys_sendto(struct socket *s, u16 peer_port, size_t len, int flags);
 /* Read up to len bytes and check them against the pattern (unless MSG_OOB). */

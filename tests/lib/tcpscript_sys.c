@@ -140,19 +140,18 @@ struct socket *sys_accept_ok(struct socket *l)
     return s;
 }
 
-static ssize_t do_sendto(struct socket *s, struct sockaddr_in *to, size_t len, int flags)
+static ssize_t do_sendmsg(struct socket *s, struct sk_msghdr *msg, size_t len)
 {
     struct open_socket *o = stream(s);
     u8 *buf = malloc(len + 1);
     struct iovec iov = { .iov_base = buf, .iov_len = len };
-    struct sk_msghdr msg = { .msg_flags = (unsigned)flags, .msg_name = to, .msg_namelen = to ? sizeof(*to) : 0 };
     ssize_t n;
 
     for (size_t i = 0; i < len; i++)
         buf[i] = script_pattern(o->lport ? o->lport : s->sk->sk_num, o->written + i);
-    iov_iter_init(&msg.msg_iter, &iov, 1, len);
+    iov_iter_init(&msg->msg_iter, &iov, 1, len);
     net_tick(script_net);
-    n = sock_sendmsg(s, &msg);
+    n = sock_sendmsg(s, msg);
     settle();
     free(buf);
     if (n > 0)
@@ -160,17 +159,31 @@ static ssize_t do_sendto(struct socket *s, struct sockaddr_in *to, size_t len, i
     return n;
 }
 
-static ssize_t do_send(struct socket *s, size_t len, int flags) { return do_sendto(s, NULL, len, flags); }
+static ssize_t do_send(struct socket *s, size_t len, int flags)
+{
+    struct sk_msghdr msg = { .msg_flags = (unsigned)flags };
+
+    return do_sendmsg(s, &msg, len);
+}
+
+ssize_t sys_sendmsg(struct socket *s, size_t len, int flags, void *control, size_t controllen)
+{
+    struct sk_msghdr msg = {
+        .msg_flags = (unsigned)flags | MSG_DONTWAIT, .msg_control = control, .msg_controllen = controllen };
+
+    return do_sendmsg(s, &msg, len);
+}
 
 ssize_t sys_sendto(struct socket *s, u16 port, size_t len, int flags)
 {
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htobe32(SCRIPT_PEER), .sin_port = htobe16(port) };
+    struct sk_msghdr msg = { .msg_flags = (unsigned)flags, .msg_name = &a, .msg_namelen = sizeof(a) };
 
     if (s->sk->sk_num) {
         script_place_isn(s->sk->sk_num, port);
         script_flow(port, s->sk->sk_num);
     }
-    return do_sendto(s, &a, len, flags);
+    return do_sendmsg(s, &msg, len);
 }
 
 ssize_t sys_write(struct socket *s, size_t len) { return do_send(s, len, MSG_DONTWAIT); }
