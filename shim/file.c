@@ -561,6 +561,20 @@ static int sock_ioctl(struct file *f, unsigned long cmd, void *arg)
     return f->private_data->ops->ioctl(f->private_data, cmd, arg);
 }
 
+/* The kernel knows the owner, by the twin. */
+void file_send_sigurg(struct net *net, struct socket *sock)
+{
+    struct file *f = sock->file;
+    struct f_owner_ex owner;
+    int fd = f ? file_fd(f) : -1;
+    long pid;
+
+    if (fd < 0 || REAL(real_fcntl(fd, F_GETOWN_EX, &owner)) < 0 || !owner.pid)
+        return;
+    pid = owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid;
+    raw_syscall4(owner.type == F_OWNER_TID ? SYS_tkill : SYS_kill, pid, SIGURG, 0, 0);
+}
+
 /* The stack is done with a connection that the program has closed. */
 static void orphan_done(struct file *f)
 {

@@ -199,6 +199,8 @@ static inline bool user_ok(const void *p, size_t n)
 }
 /* copy_to_user of a socket address with Linux's rule: cut at *len, which becomes the true length. 0, -EFAULT, -EINVAL. */
 int sockaddr_out(const struct file *f, const struct sockaddr_in *in, struct sockaddr *addr, socklen_t *len);
+/* net_ops.send_sigurg */
+void file_send_sigurg(struct net *net, struct socket *sock);
 /* Level SOL_SOCKET is the socket layer's, the others the family's (as __sys_setsockopt). */
 int file_setsockopt(struct socket *sock, int level, int optname, const void *val, socklen_t len);
 int file_getsockopt(struct socket *sock, int level, int optname, void *val, socklen_t *len);

@@ -780,6 +780,7 @@ const struct net_ops live_net_ops = {
     .wait = ops_wait,
     .wake = ops_wake,
     .timer_armed = ops_timer_armed,
+    .send_sigurg = file_send_sigurg,
     .log = ops_log,
     .capable = runtime_capable,
 };

@@ -16,6 +16,7 @@
 struct net;
 struct net_device;
 struct sk_buff;
+struct socket;
 struct inet_hashinfo;
 struct fib_table;
 struct neigh_table;
@@ -46,6 +47,8 @@ struct net_ops {
     s64 (*realtime_offset)(struct net *net);
     /* Has the program this capability (CAP_NET_ADMIN)? NULL: it has none. */
     bool (*capable)(struct net *net, int cap);
+    /* Urgent data was announced: SIGURG to the socket's owner (fcntl(2) F_SETOWN). Its slock is held. NULL: nobody. */
+    void (*send_sigurg)(struct net *net, struct socket *sock);
 };
 
 /* Routes from outside the stack (shared address mode: the host kernel's own answer). */

@@ -476,6 +476,12 @@ void sk_setup_caps(struct sock *sk, struct dst_entry *dst)
     sk->sk_gso_max_segs = (u16)clamp(dst->dev->gso_max_segs, 1u, 65535u);
 }
 
+void sk_send_sigurg(struct sock *sk)
+{
+    if (sk->sk_socket && sk->sk_net->ops->send_sigurg)
+        sk->sk_net->ops->send_sigurg(sk->sk_net, sk->sk_socket);
+}
+
 /* ---- timers ---------------------------------------------------------------------------------------------------------------------- */
 
 /* The reference is taken first: the timer may fire, and drop it, before mod_timer() returns. */

@@ -307,6 +307,8 @@ static inline u64 sock_sndtimeo(const struct sock *sk, bool noblock) { return no
 /* ---- events ---------------------------------------------------------------------------------------------- */
 
 void sk_stream_write_space(struct sock *sk);
+/* SIGURG to the socket's owner. slock held. */
+void sk_send_sigurg(struct sock *sk);
 /* Error to report on an operation: takes -sk_err and clears it; -EPIPE with SIGPIPE left to shim. */
 int sock_error(struct sock *sk);
 int sk_stream_error(struct sock *sk, int flags, int err);

@@ -324,7 +324,7 @@ static void tcp_check_urg(struct sock *sk, const struct tcphdr *th)
         return;
     if (tp->urg_data && !after(ptr, tp->urg_seq))
         return;
-    sk->sk_data_ready(sk); /* SIGURG's place: POLLPRI */
+    sk_send_sigurg(sk);
     /* A second urgent byte while the first was not read inline: the first becomes ordinary, skip it. */
     if (tp->urg_seq == tp->copied_seq && tp->urg_data && !sock_flag(sk, SOCK_URGINLINE) &&
         tp->copied_seq != tp->rcv_nxt) {

@@ -112,6 +112,8 @@ static void __attribute__((format(printf, 3, 4), noreturn)) fail(const char *fil
     abort();
 }
 
+int script_sigurgs;
+
 /* ---- net_ops ------------------------------------------------------------------------------------------------------- */
 
 static u64 op_clock(struct net *net) { return sc.now; }
@@ -125,6 +127,7 @@ static u64 op_random(struct net *net)
 static struct waiter *op_waiter(struct net *net) { return &sc.waiter; }
 static void op_wake(struct net *net, struct waiter *w) {}
 static void op_timer_armed(struct net *net, u64 expires) {}
+static void op_sigurg(struct net *net, struct socket *sock) { script_sigurgs++; }
 
 static void op_log(struct net *net, int level, const char *text)
 {
@@ -188,6 +191,7 @@ static const struct net_ops script_ops = {
     .wait = op_wait,
     .wake = op_wake,
     .timer_armed = op_timer_armed,
+    .send_sigurg = op_sigurg,
     .log = op_log,
 };
 
@@ -281,6 +285,7 @@ void script_init(void)
     struct neighbour *n;
 
     memset(&sc, 0, sizeof(sc));
+    script_sigurgs = 0;
     sc.now = START_NS;
     sc.seed = 42;
     sc.rx_pool = page_pool_heap_create(2048, 256, 0);

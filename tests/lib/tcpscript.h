@@ -89,6 +89,7 @@ void script_rx_icmp(const char *file, int line, int type, int code, u32 info, s6
 extern struct net *script_net;
 extern struct net_device *script_dev;
 u64 script_now(void);
+extern int script_sigurgs; /* signals to owners of sockets: urgent data was announced */
 #define SCRIPT_LOCAL 0x0a000001u /* 10.0.0.1, host order */
 #define SCRIPT_PEER 0x0a000002u
 #define SCRIPT_PEER_PORT 12345

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Segments in disorder: the out-of-order queue, SACK and D-SACK blocks (RFC 2018, 2883), PAWS (RFC 7323), urgent data. */
+/* Segments in disorder: the out-of-order queue, SACK and D-SACK blocks (RFC 2018, 2883), PAWS (RFC 7323). */
 
 #include "../lib/tcpscript.h"
 
@@ -210,55 +210,6 @@ Test(receive, paws_forgets_a_timestamp_after_24_days)
     advance_ms(100);
     tx_ignore();
     cr_assert_eq(sys_read(s, 1000), 200);
-}
-
-/* ---- urgent data -------------------------------------------------------------------------------------------------- */
-
-Test(receive, urgent_byte_is_read_out_of_band)
-{
-    struct socket *s = script_accepted("mss 1460", 65535);
-
-    rx(.flags = "PAU", .len = 3, .urg = 3);
-    tx(.ack = 4);
-    cr_assert(sys_poll(s) & EPOLLPRI);
-    cr_assert_eq(sys_recv_oob(s, 0), script_pattern(SCRIPT_PEER_PORT, 3));
-    cr_assert_eq(sys_recv_oob(s, 0), -EINVAL);
-    cr_assert_eq(sys_read(s, 10), 2); /* not part of the stream */
-    cr_assert_eq(sys_read(s, 10), -EAGAIN);
-}
-
-Test(receive, read_stops_at_the_urgent_mark)
-{
-    struct socket *s = script_accepted("mss 1460", 65535);
-
-    rx(.flags = "PAU", .len = 3, .urg = 3);
-    tx_ignore();
-    rx(.len = 5);
-    tx_ignore();
-    cr_assert_eq(sys_read(s, 10), 2);
-    sys_skip(s, 1);
-    cr_assert_eq(sys_read(s, 10), 5);
-}
-
-Test(receive, urgent_byte_inline_is_part_of_the_stream)
-{
-    struct socket *s = script_accepted("mss 1460", 65535);
-
-    cr_assert_eq(sys_setsockopt(s, SOL_SOCKET, SO_OOBINLINE, 1), 0);
-    rx(.flags = "PAU", .len = 3, .urg = 3);
-    tx_ignore();
-    cr_assert_eq(sys_read(s, 10), 2);
-    cr_assert_eq(sys_read(s, 10), 1);
-    cr_assert_eq(sys_recv_oob(s, 0), -EINVAL);
-}
-
-Test(receive, msg_oob_sends_the_urgent_pointer)
-{
-    struct socket *s = script_accepted("mss 1460", 65535);
-
-    cr_assert_eq(sys_send(s, 3, MSG_OOB), 3);
-    tx(.flags = "PAU", .len = 3, .urg = 3);
-    rx();
 }
 
 /* ---- events ---------------------------------------------------------------------------------------------------------- */
