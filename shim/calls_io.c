@@ -82,6 +82,14 @@ static ssize_t vfs_iter_write(struct file *f, const struct iovec *iov, long n, i
     return r;
 }
 
+/* writev(2): of no bytes at all it does not even ask the socket, unlike write(2). */
+static ssize_t vfs_writev(struct file *f, const struct iovec *iov, long n, int flags)
+{
+    ssize_t total = iov_total(iov, n);
+
+    return total <= 0 ? total : vfs_iter_write(f, iov, n, flags);
+}
+
 static ssize_t file_read(struct file *f, void *buf, size_t n)
 {
     struct iovec iov = {buf, min(n, MAX_RW_COUNT)};
@@ -136,7 +144,7 @@ SHIM_EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 
 SHIM_EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 {
-    return FILE_SEND_CALL(fd, real_writev(fd, iov, n), vfs_iter_write(f, iov, n, 0), 0);
+    return FILE_SEND_CALL(fd, real_writev(fd, iov, n), vfs_writev(f, iov, n, 0), 0);
 }
 
 /* pread(2) and its like answer ESPIPE by the twin, so libc's own serve. These two take offset -1 for "as
@@ -150,7 +158,7 @@ static ssize_t rwv2(struct file *f, const struct iovec *iov, int n, off_t off, i
         return off < 0 ? -EINVAL : -ESPIPE;
     if (flags & ~RWF_KNOWN)
         return -EOPNOTSUPP;
-    return wr ? vfs_iter_write(f, iov, n, msg) : vfs_iter_read(f, iov, n, msg);
+    return wr ? vfs_writev(f, iov, n, msg) : vfs_iter_read(f, iov, n, msg);
 }
 
 SHIM_EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int n, off_t off, int flags)
@@ -427,6 +435,10 @@ static int file_sendmmsg(struct file *f, struct mmsghdr *v, unsigned n, int flag
         if (r < 0)
             break;
         v[i].msg_len = (unsigned)r;
+        if (r < iov_total(v[i].msg_hdr.msg_iov, (long)v[i].msg_hdr.msg_iovlen)) {
+            i++; /* the next message must not overtake the rest of this one */
+            break;
+        }
     }
     return i ? (int)i : (int)r;
 }

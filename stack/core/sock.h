@@ -196,6 +196,7 @@ struct proto { /* the transport protocol's operations: tcp_prot */
     int (*getsockopt)(struct sock *sk, int level, int optname, void *optval, socklen_t *len);
     ssize_t (*sendmsg)(struct sock *sk, struct sk_msghdr *msg, size_t len);
     ssize_t (*recvmsg)(struct sock *sk, struct sk_msghdr *msg, size_t len, int flags);
+    void (*splice_eof)(struct sock *sk); /* may be NULL */
     int (*backlog_rcv)(struct sock *sk, struct sk_buff *skb);
     void (*release_cb)(struct sock *sk); /* release_sock: deferred timers, TSQ; slock held */
     /* May more be queued (TCP_NOTSENT_LOWAT)? wake: asked for EPOLLOUT. NULL: yes. */

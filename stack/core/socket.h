@@ -41,6 +41,8 @@ struct proto_ops { /* the address family's operations: inet_stream_ops */
     int (*getsockopt)(struct socket *sock, int level, int optname, void *optval, socklen_t *len);
     ssize_t (*sendmsg)(struct socket *sock, struct sk_msghdr *msg, size_t len);
     ssize_t (*recvmsg)(struct socket *sock, struct sk_msghdr *msg, size_t len, int flags);
+    /* The file that sendfile(2) sends ended before the count did: what was sent with MSG_MORE goes now. */
+    void (*splice_eof)(struct socket *sock);
 };
 
 /* Role: make a socket. family AF_INET or AF_INET6 (v4-mapped peers only), type SOCK_STREAM (flags

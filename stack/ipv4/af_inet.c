@@ -472,13 +472,19 @@ static int inet_stream_getsockopt(struct socket *sock, int level, int optname, v
     return sock->sk->sk_prot->getsockopt(sock->sk, level, optname, optval, len);
 }
 
+static void inet_splice_eof(struct socket *sock)
+{
+    if (sock->sk->sk_prot->splice_eof)
+        sock->sk->sk_prot->splice_eof(sock->sk);
+}
+
 /* The same operations under two families. */
 #define INET_STREAM_OPS(fam)                                                                                           \
     {                                                                                                                  \
         .family = fam, .release = inet_release, .bind = inet_bind, .connect = inet_stream_connect,                     \
         .accept = inet_accept, .getname = inet_getname, .poll = tcp_poll, .ioctl = inet_ioctl, .listen = inet_listen,  \
         .shutdown = inet_shutdown, .setsockopt = inet_stream_setsockopt, .getsockopt = inet_stream_getsockopt,         \
-        .sendmsg = inet_sendmsg, .recvmsg = inet_recvmsg,                                                              \
+        .sendmsg = inet_sendmsg, .recvmsg = inet_recvmsg, .splice_eof = inet_splice_eof,                               \
     }
 const struct proto_ops inet_stream_ops = INET_STREAM_OPS(AF_INET);
 static const struct proto_ops inet6_stream_ops = INET_STREAM_OPS(AF_INET6);

@@ -417,6 +417,7 @@ int tcp_init_sock(struct sock *sk); /* proto.init: defaults of a fresh socket */
 /* The only place that changes sk_state: counters, hash, poll wake-up. */
 void tcp_set_state(struct sock *sk, int state);
 ssize_t tcp_sendmsg(struct sock *sk, struct sk_msghdr *msg, size_t size);
+void tcp_splice_eof(struct sock *sk); /* proto.splice_eof */
 ssize_t tcp_sendmsg_locked(struct sock *sk, struct sk_msghdr *msg, size_t size);
 ssize_t tcp_recvmsg(struct sock *sk, struct sk_msghdr *msg, size_t len, int flags);
 u32 tcp_poll(struct socket *sock, struct poll_table *pt);

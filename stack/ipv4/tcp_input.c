@@ -373,7 +373,8 @@ void tcp_sndbuf_expand(struct sock *sk)
 
     /* Worst case is non GSO/TSO: each frame consumes one skb and its own slot. */
     per_mss = max_t(u32, tp->rx_opt.mss_clamp, tp->mss_cache) + MAX_TCP_HEADER + 512;
-    per_mss = max(per_mss, sock_net(sk)->tx_pool->slot_size + sock_net(sk)->tx_pool->headroom);
+    if (sock_net(sk)->tx_pool)
+        per_mss = max(per_mss, sock_net(sk)->tx_pool->slot_size + sock_net(sk)->tx_pool->headroom);
     per_mss += sizeof(struct sk_buff);
     nr_segs = max_t(u32, TCP_INIT_CWND, tcp_snd_cwnd(tp));
     nr_segs = max_t(u32, nr_segs, tp->reordering + 1);

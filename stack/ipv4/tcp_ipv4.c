@@ -649,6 +649,7 @@ struct proto tcp_prot = {
     .setsockopt = tcp_setsockopt,
     .getsockopt = tcp_getsockopt,
     .sendmsg = tcp_sendmsg,
+    .splice_eof = tcp_splice_eof,
     .recvmsg = tcp_recvmsg,
     .backlog_rcv = tcp_v4_do_rcv,
     .release_cb = tcp_release_cb,

@@ -141,7 +141,7 @@ void skb_entail(struct sock *sk, struct sk_buff *skb)
     tcp_slow_start_after_idle_check(sk);
 }
 
-/* An error or a wait came before the first byte: an empty sk_buff must not stay. */
+/* The wait came before the first byte: an empty sk_buff must not stay. */
 static void tcp_remove_empty_skb(struct sock *sk)
 {
     struct sk_buff *skb = tcp_write_queue_tail(sk);
@@ -433,13 +433,24 @@ ssize_t tcp_sendmsg_locked(struct sock *sk, struct sk_msghdr *msg, size_t size)
     err = tcp_send_prepare(sk, &s);
     if (!err)
         err = tcp_send_loop(sk, &s);
-    if (err)
-        tcp_remove_empty_skb(sk);
     if (s.copied) {
         tcp_tx_timestamp(sk, s.sockc.tsflags);
         tcp_push(sk, s.flags, s.mss_now, tcp_sk(sk)->nonagle, s.size_goal);
     }
     return tcp_send_end(sk, &s, err);
+}
+
+void tcp_splice_eof(struct sock *sk)
+{
+    u32 mss_now, size_goal;
+
+    lock_sock(sk);
+    if (tcp_write_queue_tail(sk)) {
+        mss_now = (u32)tcp_send_mss(sk, &size_goal, 0);
+        tcp_push(sk, 0, mss_now, tcp_sk(sk)->nonagle, size_goal);
+    }
+    release_sock(sk);
+    net_tsq_service(sock_net(sk));
 }
 
 ssize_t tcp_sendmsg(struct sock *sk, struct sk_msghdr *msg, size_t size)
