@@ -395,10 +395,10 @@ static int tcp_send_loop(struct sock *sk, struct send_state *s)
     return err;
 }
 
-/* What the call returns: the bytes that it took, or else err. */
+/* What the call returns: the bytes that it took, or else err (0 when it was asked for none). */
 static ssize_t tcp_send_end(struct sock *sk, struct send_state *s, int err)
 {
-    if (s->copied || s->copied_syn || !err) {
+    if (s->copied || s->copied_syn) {
         if (unlikely(s->zc))
             tcp_zerocopy_complete(sk, s->zc);
         return s->copied + s->copied_syn;

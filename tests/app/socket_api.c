@@ -3,6 +3,7 @@
  * be equal.
  *   socket_api peer PORT           the other end, one process a connection, told what to do by its first bytes
  *   socket_api ADDRESS PORT [WORD] the program; WORD: only groups whose name has it */
+#include "socket_api.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,6 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/select.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -27,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static struct sockaddr_in peer_addr;
+struct sockaddr_in peer_addr;
 
 /* ---- the peer ---------------------------------------------------------------------------------------------- */
 
@@ -83,6 +83,27 @@ static void peer_connection(int c)
         close(k);
         break;
     }
+    case 'U': /* three bytes, an urgent one, three more; then what came, and whether it stopped at a mark */
+        n = write(c, "abc", 3);
+        usleep(arg * 1000);
+        n = send(c, "X", 1, MSG_OOB);
+        usleep(arg * 1000);
+        n = write(c, "def", 3);
+        while (read(c, buf, sizeof(buf)) > 0)
+            ;
+        break;
+    case 'M': { /* read to the end, telling each piece and whether it ends at the urgent mark; SO_OOBINLINE */
+        int one = 1, mark = 0;
+        char out[256] = "";
+        setsockopt(c, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
+        usleep(arg * 1000);
+        while ((n = read(c, buf, 100)) > 0) {
+            ioctl(c, SIOCATMARK, &mark);
+            snprintf(out + strlen(out), sizeof(out) - strlen(out), "%.*s%s ", (int)n, buf, mark ? "|" : "");
+        }
+        n = write(c, out, strlen(out));
+        break;
+    }
     case 'C': /* end at once */
         break;
     }
@@ -110,36 +131,12 @@ static int run_peer(int port)
     }
 }
 
+const char *last;
+char buf[300000];
+
 /* ---- saying what happened ------------------------------------------------------------------------------------ */
 
-static const char *last;
-#define SAY(...) (printf("%-16s ", last), printf(__VA_ARGS__), putchar('\n'), fflush(stdout))
-/* The value of a call, and its errno when it failed. */
-#define CALL(expr)                                                                                  \
-    ({                                                                                              \
-        errno = 0;                                                                                  \
-        long v_ = (long)(expr);                                                                     \
-        int e_ = errno;                                                                             \
-        SAY("%s = %ld%s%s", #expr, v_, v_ < 0 ? " " : e_ ? " but errno " : "", v_ < 0 || e_ ? strerrorname_np(e_) : ""); \
-        v_;                                                                                         \
-    })
-/* Milliseconds, rounded to what a loaded machine can hold. */
-static long since(const struct timespec *t0)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (t.tv_sec - t0->tv_sec) * 1000 + (t.tv_nsec - t0->tv_nsec) / 1000000;
-}
-#define TIMED(lo, hi, expr)                                                                         \
-    do {                                                                                            \
-        struct timespec t0_;                                                                        \
-        clock_gettime(CLOCK_MONOTONIC, &t0_);                                                       \
-        CALL(expr);                                                                                 \
-        long ms_ = since(&t0_);                                                                     \
-        SAY("  in %d..%d ms: %s", lo, hi, ms_ >= lo && ms_ <= hi + 3000 ? "yes" : "no"); /* busy machine */ \
-    } while (0)
-
-static int tell(const char *cmd)
+int tell(const char *cmd)
 {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -150,16 +147,14 @@ static int tell(const char *cmd)
     return fd;
 }
 
-static void nap(int ms) { usleep(ms * 1000); }
+void nap(int ms) { usleep(ms * 1000); }
 
-static short polled(int fd, short events, int ms)
+short polled(int fd, short events, int ms)
 {
     struct pollfd p = {fd, events, 0};
     poll(&p, 1, ms);
     return p.revents;
 }
-
-static char buf[300000];
 
 /* ---- groups ------------------------------------------------------------------------------------------------------ */
 
@@ -262,165 +257,6 @@ static void g_mapped(void)
     SAY("domain %d", v);
     CALL(write(fd, "E\nabc", 5));
     CALL(recv(fd, buf, 3, MSG_WAITALL));
-    close(fd);
-}
-
-static void g_data(void)
-{
-    int fd = tell("E\n"), v;
-    struct iovec iov[2] = {{buf, 3}, {buf + 10, 3}};
-    struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
-    struct mmsghdr mm[2] = {{.msg_hdr = m}, {.msg_hdr = m}};
-    struct sockaddr_in from;
-    socklen_t len = sizeof(from);
-
-    CALL(write(fd, "", 0));
-    CALL(read(fd, buf, 0));
-    CALL(write(fd, "abcdef", 6));
-    CALL(recv(fd, buf, 6, MSG_PEEK | MSG_WAITALL));
-    CALL(ioctl(fd, FIONREAD, &v));
-    SAY("FIONREAD %d", v);
-    CALL(recvfrom(fd, buf, 6, 0, (struct sockaddr *)&from, &len));
-    SAY("%.6s from %d bytes", buf, (int)len);
-    CALL(recv(fd, buf, 1, MSG_DONTWAIT));
-    CALL(write(fd, (void *)8, 5));
-    CALL(readv(fd, iov, -1));
-    CALL(writev(fd, iov, 0));
-    CALL(writev(fd, iov, 2000));
-    CALL(pread(fd, buf, 1, 0));
-    CALL(pwrite(fd, buf, 1, 0));
-    CALL(lseek(fd, 0, SEEK_CUR));
-    CALL(isatty(fd));
-    CALL(writev(fd, iov, 2));
-    CALL(recvmsg(fd, &m, MSG_WAITALL));
-    SAY("flags %x name %d control %d", m.msg_flags, (int)m.msg_namelen, (int)m.msg_controllen);
-    CALL(preadv2(fd, iov, 2, 5, 0));
-    CALL(pwritev2(fd, iov, 2, -1, 0));
-    CALL(recv(fd, buf, 6, MSG_WAITALL));
-    CALL(sendmmsg(fd, mm, 2, 0));
-    CALL(recv(fd, buf, 12, MSG_WAITALL));
-    CALL(sendmmsg(fd, mm, 2, 0));
-    while (ioctl(fd, FIONREAD, &v), v < 12)
-        nap(1);
-    CALL(recvmmsg(fd, mm, 2, 0, NULL));
-    SAY("lengths %u %u", mm[0].msg_len, mm[1].msg_len);
-    CALL(sendto(fd, "xy", 2, 0, (struct sockaddr *)&peer_addr, sizeof(peer_addr)));
-    CALL(recv(fd, buf, 2, MSG_WAITALL | MSG_TRUNC));
-    CALL(dprintf(fd, "%s-%d", "number", 7));
-    CALL(recv(fd, buf, 8, MSG_WAITALL));
-    SAY("%.8s", buf);
-    nap(50);
-    CALL(ioctl(fd, SIOCOUTQ, &v));
-    SAY("SIOCOUTQ %d", v);
-    CALL(syscall(SYS_write, fd, "raw", 3));
-    CALL(syscall(SYS_recvfrom, fd, buf, 3, MSG_WAITALL, NULL, NULL));
-    CALL(shutdown(fd, 7));
-    CALL(shutdown(fd, SHUT_WR));
-    CALL(send(fd, "x", 1, MSG_NOSIGNAL));
-    CALL(read(fd, buf, 10));
-    SAY("poll %x", polled(fd, POLLIN | POLLOUT | POLLRDHUP, 1000));
-    CALL(shutdown(fd, SHUT_RDWR));
-    CALL(syscall(SYS_close, fd));
-    CALL(read(fd, buf, 1));
-}
-
-static volatile int pipes;
-static void on_pipe(int sig) { pipes++; }
-
-static void g_ends(void)
-{
-    int fd, err = 0;
-    socklen_t len = sizeof(err);
-
-    signal(SIGPIPE, on_pipe);
-    fd = tell("C\n");
-    SAY("end: poll %x", polled(fd, POLLIN, 2000));
-    SAY("poll %x", polled(fd, POLLIN | POLLOUT | POLLRDHUP, 0));
-    CALL(read(fd, buf, 10));
-    CALL(write(fd, "x", 1));
-    nap(100);
-    SAY("after reset: poll %x", polled(fd, POLLIN | POLLOUT | POLLRDHUP, 0));
-    CALL(write(fd, "x", 1));
-    SAY("SIGPIPE %d", pipes);
-    CALL(read(fd, buf, 10));
-    close(fd);
-
-    fd = tell("R\n");
-    SAY("reset: poll %x", polled(fd, POLLIN, 2000));
-    SAY("poll %x", polled(fd, POLLIN | POLLOUT | POLLRDHUP, 0));
-    CALL(read(fd, buf, 10));
-    CALL(read(fd, buf, 10));
-    pipes = 0;
-    CALL(write(fd, "x", 1));
-    SAY("SIGPIPE %d", pipes);
-    CALL(send(fd, "x", 1, MSG_NOSIGNAL));
-    SAY("SIGPIPE %d", pipes);
-    close(fd);
-
-    fd = tell("R\n");
-    polled(fd, POLLIN, 2000);
-    CALL(getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len));
-    SAY("SO_ERROR %s", strerrorname_np(err));
-    CALL(read(fd, buf, 10));
-    close(fd);
-
-    fd = tell("E\n");
-    CALL(shutdown(fd, SHUT_RD));
-    CALL(read(fd, buf, 10));
-    SAY("poll %x", polled(fd, POLLIN | POLLOUT | POLLRDHUP, 0));
-    CALL(write(fd, "abc", 3));
-    close(fd);
-
-    fd = tell("S 200000\n"); /* to the end */
-    long total = 0, n;
-    while ((n = read(fd, buf, sizeof(buf))) > 0)
-        total += n;
-    SAY("%ld bytes, then %ld", total, n);
-    close(fd);
-    signal(SIGPIPE, SIG_DFL);
-}
-
-static void g_time(void)
-{
-    int fd = tell("H 300\n");
-    struct timeval tv = {0, 100000}, long_tv = {5, 0}, back;
-    socklen_t len = sizeof(back);
-    long total = 0, n;
-
-    CALL(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)));
-    TIMED(80, 250, recv(fd, buf, 1, 0));
-    CALL(getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &back, &len));
-    SAY("%ld.%06ld", (long)back.tv_sec, (long)back.tv_usec);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &long_tv, sizeof(tv));
-    /* fill it: the peer does not read yet */
-    fcntl(fd, F_SETFL, O_NONBLOCK);
-    do /* acknowledgements of what is under way may make room again, until the peer's window is shut */
-        while ((n = write(fd, buf, sizeof(buf))) > 0)
-            total += n;
-    while (errno == EAGAIN && polled(fd, POLLOUT, 50));
-    SAY("full: %s, poll %x", strerrorname_np(errno), polled(fd, POLLOUT, 0));
-    fcntl(fd, F_SETFL, 0);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
-    n = write(fd, buf, 20000000 < sizeof(buf) ? 0 : 10);
-    total += n > 0 ? n : 0;
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &long_tv, sizeof(tv));
-    n = write(fd, buf, 100000); /* waits for room */
-    SAY("blocking write %ld", n);
-    total += n;
-    shutdown(fd, SHUT_WR);
-    n = recv(fd, buf, 100, 0);
-    buf[n > 0 ? n : 0] = 0;
-    SAY("peer has all: %d", atol(buf) == total);
-    close(fd);
-    TIMED(80, 200, poll(NULL, 0, 100));
-    fd = tell("E\n");
-    TIMED(80, 200, polled(fd, POLLIN, 100));
-    fd_set r;
-    FD_ZERO(&r);
-    FD_SET(fd, &r);
-    tv = (struct timeval){0, 100000};
-    TIMED(80, 200, select(fd + 1, &r, NULL, NULL, &tv));
-    SAY("left %ld.%06ld, set %d", (long)tv.tv_sec, (long)tv.tv_usec, !!FD_ISSET(fd, &r));
     close(fd);
 }
 
@@ -676,40 +512,6 @@ static void g_options(void)
     close(fd);
 }
 
-static void g_sendfile(void)
-{
-    char name[] = "/tmp/socket_api.XXXXXX";
-    int in = mkstemp(name), fd = tell("E\n"), p[2];
-    off_t off = 3;
-
-    unlink(name);
-    (void)!pipe(p);
-    (void)!write(in, "0123456789", 10);
-    CALL(sendfile(fd, in, &off, 4));
-    SAY("offset %ld, position %ld", (long)off, (long)lseek(in, 0, SEEK_CUR));
-    CALL(recv(fd, buf, 4, MSG_WAITALL));
-    SAY("%.4s", buf);
-    lseek(in, 8, SEEK_SET);
-    CALL(sendfile(fd, in, NULL, 100));
-    SAY("position %ld", (long)lseek(in, 0, SEEK_CUR));
-    CALL(sendfile(fd, in, NULL, 100));
-    CALL(sendfile(fd, 999, NULL, 100));
-    CALL(sendfile(in, fd, NULL, 100));
-    CALL(sendfile(fd, p[0], NULL, 10));
-    CALL(recv(fd, buf, 2, MSG_WAITALL));
-    memset(buf, 'z', sizeof(buf));
-    lseek(in, 0, SEEK_SET);
-    (void)!write(in, buf, sizeof(buf));
-    int h = tell("H 100\n");
-    off = 0;
-    CALL(sendfile(h, in, &off, 1000000));
-    shutdown(h, SHUT_WR);
-    ssize_t n = recv(h, buf, 100, 0);
-    buf[n > 0 ? n : 0] = 0;
-    SAY("peer has %s", buf);
-    close(h), close(fd), close(in), close(p[0]), close(p[1]);
-}
-
 static volatile int alarms;
 static int alarm_fd = -1;
 static sigjmp_buf jump;
@@ -943,34 +745,6 @@ static void g_listen(void)
     close(c), close(k), close(l);
 }
 
-static void g_stdio(void)
-{
-    int fd = tell("E\n"), d = dup(fd);
-    FILE *f = fdopen(fd, "r+");
-    char line[64] = "";
-
-    fprintf(f, "by stdio\n");
-    fflush(f);
-    SAY("%s", fgets(line, sizeof(line), f) ? "line" : "nothing");
-    SAY("%.8s", line);
-    CALL(write(d, "abc", 3));
-    CALL(recv(d, buf, 3, MSG_WAITALL));
-    fclose(f);
-    CALL(write(d, "abc", 3));
-    CALL(recv(d, buf, 3, MSG_WAITALL));
-    close(d);
-    /* an AF_UNSPEC connect ends a connection */
-    fd = tell("E\n");
-    struct sockaddr un = {.sa_family = AF_UNSPEC};
-    CALL(connect(fd, &un, sizeof(un)));
-    CALL(write(fd, "a", 0) <= 0);
-    CALL(recv(fd, buf, 1, 0));
-    CALL(connect(fd, (struct sockaddr *)&peer_addr, sizeof(peer_addr)));
-    CALL(write(fd, "E\nabc", 5));
-    CALL(recv(fd, buf, 3, MSG_WAITALL));
-    close(fd);
-}
-
 int main(int argc, char **argv)
 {
     static const struct {
@@ -979,7 +753,8 @@ int main(int argc, char **argv)
     } groups[] = {
         {"new", g_new},       {"connect", g_connect}, {"mapped", g_mapped},   {"data", g_data},     {"ends", g_ends},
         {"time", g_time},     {"select", g_select},   {"epoll", g_epoll},     {"fds", g_fds},       {"options", g_options},
-        {"sendfile", g_sendfile}, {"signals", g_signals}, {"threads", g_threads}, {"listen", g_listen}, {"stdio", g_stdio},
+        {"sendfile", g_sendfile}, {"send", g_send}, {"urgent", g_urgent}, {"errqueue", g_errqueue}, {"splice", g_splice},
+        {"signals", g_signals}, {"threads", g_threads}, {"listen", g_listen}, {"stdio", g_stdio},
     };
 
     if (argc > 2 && !strcmp(argv[1], "peer"))
