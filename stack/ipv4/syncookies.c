@@ -10,8 +10,11 @@
 #define MAX_SYNCOOKIE_AGE 2
 #define SYNCOOKIE_PERIOD (60 * NSEC_PER_SEC)
 
-/* The MSS values that a cookie can express, common ones. */
+/* The MSS values that a cookie can express, common ones. Their index is in the top bits of the part that carries it, not
+ * in the lowest as with Linux: there, when the ACK and 1 to 3 bytes were lost, what follows them answers the cookie
+ * too, for another MSS, and the bytes are never missed. */
 static const u16 msstab[] = {536, 1300, 1440, 1460};
+#define MSS_SHIFT (COOKIEBITS - 2)
 
 /* Bits of the timestamp: wscale (15: none), SACK, ECN. */
 #define TS_OPT_WSCALE_MASK 0xf
@@ -39,7 +42,7 @@ u32 cookie_v4_init_sequence(struct net *net, const struct sk_buff *skb, u16 *mss
     while (m && *mssp < msstab[m])
         m--;
     *mssp = msstab[m];
-    data = (u32)m;
+    data = (u32)m << MSS_SHIFT;
     return cookie_hash(net, iph->saddr, iph->daddr, th->source, th->dest, 0, 0) + be32toh(th->seq) +
            (count << COOKIEBITS) +
            ((cookie_hash(net, iph->saddr, iph->daddr, th->source, th->dest, count, 1) + data) & COOKIEMASK);
@@ -57,7 +60,7 @@ static u16 cookie_v4_check_mss(struct net *net, const struct sk_buff *skb)
     if (diff >= MAX_SYNCOOKIE_AGE)
         return 0;
     cookie = (cookie - cookie_hash(net, iph->saddr, iph->daddr, th->source, th->dest, count - diff, 1)) & COOKIEMASK;
-    return cookie < ARRAY_SIZE(msstab) ? msstab[cookie] : 0;
+    return cookie & (((u32)1 << MSS_SHIFT) - 1) ? 0 : msstab[cookie >> MSS_SHIFT];
 }
 
 u32 cookie_init_timestamp(const struct request_sock *req, u64 now_ns)

@@ -163,6 +163,18 @@ Test(listener, wrong_syn_cookie_is_reset)
     cr_assert_eq(mib(LINUX_MIB_SYNCOOKIESFAILED), 1);
 }
 
+/* Linux takes it for a cookie of a smaller MSS and never misses the byte: seen as a wrong byte by the simulator. */
+Test(listener, syn_cookie_is_not_answered_by_the_second_segment_when_the_first_was_lost)
+{
+    sys_listen(80, 10);
+    script_net->ipv4.sysctl_tcp_syncookies = 2;
+    rx(.flags = "S", .opt = "mss 1460");
+    tx(.flags = "SA", .ack = 1);
+    rx(.seq = 2, .len = 10); /* one byte is missing before it */
+    tx(.flags = "R", .seq = 1);
+    cr_assert_eq(mib(LINUX_MIB_SYNCOOKIESFAILED), 1);
+}
+
 Test(listener, old_syn_cookie_is_refused)
 {
     sys_listen(80, 10);
