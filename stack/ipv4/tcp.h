@@ -300,7 +300,8 @@ struct tcp_sock {
 };
 static inline struct tcp_sock *tcp_sk(const struct sock *sk) { return (struct tcp_sock *)sk; }
 
-enum tsq_enum { TSQ_THROTTLED, TSQ_QUEUED, TCP_TSQ_DEFERRED, TCP_WRITE_TIMER_DEFERRED, TCP_DELACK_TIMER_DEFERRED, TCP_MTU_REDUCED_DEFERRED };
+enum tsq_enum { TSQ_THROTTLED, TSQ_QUEUED, TCP_TSQ_DEFERRED, TCP_WRITE_TIMER_DEFERRED, TCP_DELACK_TIMER_DEFERRED, TCP_MTU_REDUCED_DEFERRED,
+    TSQ_DROPPED /* ours: the qdisc dropped what was just sent */ };
 static inline bool test_and_set_tsq(struct tcp_sock *tp, int bit) { return __atomic_fetch_or(&tp->tsq_flags, 1ul << bit, __ATOMIC_SEQ_CST) >> bit & 1; }
 static inline bool test_and_clear_tsq(struct tcp_sock *tp, int bit) { return __atomic_fetch_and(&tp->tsq_flags, ~(1ul << bit), __ATOMIC_SEQ_CST) >> bit & 1; }
 

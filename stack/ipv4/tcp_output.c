@@ -244,6 +244,8 @@ int __tcp_transmit_skb(struct sock *sk, struct sk_buff *skb, int clone_it, u32 r
     err = inet_csk(sk)->icsk_af_ops->queue_xmit(sk, skb); /* takes skb over */
     if (unlikely(err > 0)) {                              /* NET_XMIT_*: the local queue is congested */
         tcp_enter_cwr(sk);
+        if (err == NET_XMIT_DROP)
+            tcp_tsq_dropped(tp);
         err = err == NET_XMIT_CN ? 0 : err;
     }
     if (!err && oskb) {

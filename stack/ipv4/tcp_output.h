@@ -80,6 +80,8 @@ void tcp_init_nondata_skb(struct sk_buff *skb, u32 seq, u8 flags);
 bool skb_still_in_host_queue(struct sock *sk, const struct sk_buff *skb);
 /* Does the socket have enough below TCP already? True: stop; the completion goes on. */
 bool tcp_small_queue_check(struct sock *sk, const struct sk_buff *skb, unsigned int factor);
+/* What was just handed down was dropped by the queueing discipline. Socket lock held. */
+void tcp_tsq_dropped(struct tcp_sock *tp);
 /* net->tsq_drain */
 void tcp_tsq_drain(struct net *net);
 static inline bool tcp_tsq_test(const struct tcp_sock *tp, int bit)

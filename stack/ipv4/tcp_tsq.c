@@ -84,6 +84,22 @@ void tcp_tsq_write(struct sock *sk)
     tcp_write_xmit(sk, tcp_current_mss(sk), tp->nonagle, 0);
 }
 
+void tcp_tsq_dropped(struct tcp_sock *tp) { tcp_tsq_set(tp, TSQ_DROPPED); }
+
+/* Was it woken by a packet of its own that the queueing discipline dropped? With others still below, the next of these
+ * that leaves is soon enough; else it would try again at once for as long as the queue is full. (Linux stops there when
+ * it finds itself in ksoftirqd, see its tcp_wfree.) */
+static bool tcp_tsq_wait_for_room(struct sock *sk)
+{
+    struct tcp_sock *tp = tcp_sk(sk);
+
+    if (!test_and_clear_tsq(tp, TSQ_DROPPED))
+        return false;
+    tcp_tsq_set(tp, TSQ_THROTTLED);
+    /* A completion before the flag was set would not have woken us (pairs with tcp_wfree). */
+    return atomic_load(&sk->sk_wmem_alloc) >= (s32)sizeof(struct sk_buff);
+}
+
 /* Role: let every queued socket go on. No lock held; any thread. */
 void tcp_tsq_drain(struct net *net)
 {
@@ -102,9 +118,10 @@ void tcp_tsq_drain(struct net *net)
         next = n->next;
         test_and_clear_tsq(tp, TSQ_QUEUED); /* from here on it may be queued again */
         bh_lock_sock(sk);
-        if (!sock_owned_by_user(sk))
-            tcp_tsq_write(sk);
-        else if (!test_and_set_tsq(tp, TCP_TSQ_DEFERRED))
+        if (!sock_owned_by_user(sk)) {
+            if (!tcp_tsq_wait_for_room(sk))
+                tcp_tsq_write(sk);
+        } else if (!test_and_set_tsq(tp, TCP_TSQ_DEFERRED))
             sock_hold(sk);
         bh_unlock_sock(sk);
         sk_free(sk);
