@@ -149,15 +149,19 @@ $(B)/tests/unit/filter_test: $(call obj,$(wildcard shim/filter.c))
 $(B)/tests/unit/file_threads_test: $(call obj,$(wildcard shim/file.c))
 
 # The simulator's parts, and its tool for the targets below.
-SIM_O := $(call obj,tests/sim/scenario.c tests/sim/scenario_run.c tests/sim/wire.c tests/sim/bulk.c tests/sim/theory.c)
-$(B)/tests/sim/scenario_test $(B)/tests/sim/found_test $(B)/tests/sim/theory_test: $(SIM_O)
+SIM_O := $(call obj,tests/sim/scenario.c tests/sim/scenario_run.c tests/sim/programs.c tests/sim/feature.c tests/sim/campaign.c tests/sim/wire.c tests/sim/bulk.c tests/sim/theory.c)
+$(patsubst %.c,$(B)/%,$(wildcard tests/sim/*_test.c)): $(SIM_O)
 
 $(B)/tests/sim/simtool: $(B)/tests/sim/simtool.o $(SIM_O) $(B)/libtest.a $(B)/libnetdev.a $(B)/libstack.a
 	$(say) LINK $@
 	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS) -lm
 
-.PHONY: soak theory plots
-soak: $(B)/tests/sim/simtool ## simulator scenarios with new seeds for SECONDS=60, until one fails; its seed is printed
+.PHONY: sim soak theory plots
+SEED ?= 1
+sim: $(B)/tests/sim/simtool ## one simulator scenario, SEED=n, described; COUNT=m: so many from there on, and totals
+	$(Q)$(B)/tests/sim/simtool $(if $(COUNT),seeds $(SEED) $(COUNT),run $(SEED))
+
+soak: $(B)/tests/sim/simtool ## simulator scenarios with new seeds for SECONDS=60, or until one fails; its seed is printed
 	$(Q)$(B)/tests/sim/simtool soak $(SECONDS)
 
 theory: $(B)/tests/sim/simtool ## congestion control against theory: all rows of tests/sim/theory.tsv, measured

@@ -32,6 +32,8 @@ struct link_end {
     bool bad_state; /* Gilbert-Elliott */
     u64 bad_since;
     bool black_hole;
+    bool (*forward)(void *arg, struct sk_buff *skb); /* a router: asked before the stack */
+    void *forward_arg;
     struct tx_frame *tx_head, **tx_tail;
     u32 tx_len;
     struct frame *heap; /* frames that come to this end; 1-based */
@@ -43,6 +45,7 @@ struct memlink {
     struct link_end ends[2];
     bool up;
     u64 seq;
+    struct link_stats stats;
     void (*tap)(void *arg, int end, const struct sk_buff *skb, u64 now);
     void *tap_arg;
 };
@@ -147,31 +150,74 @@ static void corrupt(struct link_end *from, struct sk_buff *rx)
     rx->data[bit / 8] ^= (u8)(1u << (bit % 8));
 }
 
-static void put_on_wire(struct link_end *from, const struct sk_buff *skb, u64 depart)
+/* RFC 3168 5: an ECN-capable packet that waits too long gets CE. The IP checksum follows (RFC 1624). */
+static bool mark_ce(struct sk_buff *rx)
+{
+    u8 *ip = rx->data + ETH_HLEN;
+    u32 check;
+
+    if (skb_headlen(rx) < ETH_HLEN + 20 || rx->data[12] != 8 || rx->data[13] || !(ip[1] & 3) || (ip[1] & 3) == 3)
+        return false;
+    check = (u32)(ip[10] << 8 | ip[11]) + (u32)(ip[1] & 3);
+    ip[1] |= 3;
+    check = check + 0xffff - 3; /* ~(~check + ~old + new) */
+    check = (check & 0xffff) + (check >> 16);
+    ip[10] = (u8)(check >> 8);
+    ip[11] = (u8)check;
+    return true;
+}
+
+/* Is it lost on the way, and by what? NULL: it arrives. */
+static u64 *lost_by(struct link_end *from, const struct sk_buff *skb)
+{
+    struct memlink *l = from->link;
+
+    if (!l->up)
+        return &l->stats.while_down;
+    if (from->black_hole)
+        return &l->stats.black_holed;
+    if (from->bad_state)
+        return &l->stats.burst_lost;
+    if (chance(from, l->cfg.loss_ppm))
+        return &l->stats.lost;
+    if (l->cfg.path_mtu && skb->len > l->cfg.path_mtu + ETH_HLEN)
+        return &l->stats.too_long;
+    return NULL;
+}
+
+static void put_on_wire(struct link_end *from, const struct sk_buff *skb, u64 now, u64 depart)
 {
     struct memlink *l = from->link;
     const struct link_config *c = &l->cfg;
     struct link_end *to = &l->ends[!from->end];
-    u64 due = depart + c->delay_ns;
+    u64 due = depart + c->delay_ns, *lost;
     struct sk_buff *rx;
 
     if (from->bad_state ? chance(from, c->burst_exit_ppm) || depart > from->bad_since + BURST_MAX : chance(from, c->burst_enter_ppm)) {
         from->bad_state = !from->bad_state;
         from->bad_since = depart;
     }
-    if (!l->up || from->black_hole || from->bad_state || chance(from, c->loss_ppm) ||
-        (c->path_mtu && skb->len > c->path_mtu + ETH_HLEN)) {
+    l->stats.sent++;
+    lost = lost_by(from, skb);
+    if (lost) {
+        ++*lost;
         atomic_fetch_add(&from->dev->net->drops[SKB_DROP_REASON_FAULT_INJECTED], 1);
         return;
     }
-    for (int copies = 1 + chance(from, c->dup_ppm); copies; copies--) {
+    for (int copies = 1 + chance(from, c->dup_ppm), n = copies; n; n--) {
         u64 late = chance(from, c->reorder_ppm) ? (c->reorder_delay_ns ? c->reorder_delay_ns : NSEC_PER_MSEC) : 0;
 
         rx = make_rx(to, skb);
         if (!rx)
             return;
-        if (chance(from, c->corrupt_ppm))
+        l->stats.duplicated += n > 1;
+        l->stats.reordered += late != 0;
+        if (c->ce_threshold_ns && depart - now > c->ce_threshold_ns && mark_ce(rx))
+            l->stats.ce_marked++;
+        if (chance(from, c->corrupt_ppm)) {
+            l->stats.corrupted++;
             corrupt(from, rx);
+        }
         if (!heap_push(to, (struct frame){due + late, l->seq++, rx}))
             kfree_skb_reason(rx, SKB_DROP_REASON_NOMEM);
     }
@@ -208,7 +254,7 @@ static u64 wire_bytes(const struct sk_buff *skb)
 /* Are there dice that must fall for each segment? */
 static bool per_segment(const struct link_config *c)
 {
-    return c->loss_ppm | c->dup_ppm | c->reorder_ppm | c->corrupt_ppm | c->burst_enter_ppm | c->path_mtu | c->far_queue;
+    return c->loss_ppm | c->dup_ppm | c->reorder_ppm | c->corrupt_ppm | c->burst_enter_ppm | c->path_mtu | c->far_queue | (c->ce_threshold_ns != 0);
 }
 
 /* It stays in the queue until depart; skb NULL: the place in a router's queue, without the packet. False without
@@ -236,6 +282,7 @@ static u64 send_one(struct link_end *e, const struct sk_buff *skb, u64 now)
     u64 depart = now;
 
     if (c->far_queue && e->tx_len >= queue_limit(c)) {
+        e->link->stats.queue_dropped++;
         atomic_fetch_add(&e->dev->net->drops[SKB_DROP_REASON_FAULT_INJECTED], 1);
         return now;
     }
@@ -243,7 +290,7 @@ static u64 send_one(struct link_end *e, const struct sk_buff *skb, u64 now)
         depart = max(now, e->busy_until) + wire_bytes(skb) * 8 * NSEC_PER_SEC / c->rate_bps;
         e->busy_until = depart;
     }
-    put_on_wire(e, skb, depart);
+    put_on_wire(e, skb, now, depart);
     if (c->far_queue && depart > now)
         queue_until(e, NULL, depart);
     return depart;
@@ -271,6 +318,7 @@ static netdev_tx_t memlink_xmit(struct sk_buff *skb, struct net_device *dev)
 
     tx_complete(e, now);
     if (!l->cfg.far_queue && e->tx_len >= queue_limit(&l->cfg)) {
+        l->stats.queue_dropped++;
         atomic_fetch_add(&dev->stats.tx_dropped, 1);
         kfree_skb_reason(skb, SKB_DROP_REASON_FULL_RING);
         return NETDEV_TX_OK;
@@ -289,6 +337,18 @@ static netdev_tx_t memlink_xmit(struct sk_buff *skb, struct net_device *dev)
 
 /* ---- delivery --------------------------------------------------------------------------------------------------- */
 
+/* To the router at this end. What the sender's device was to complete is completed: the next link's is another. */
+static bool forwarded(struct link_end *e, struct sk_buff *skb)
+{
+    if (skb->ip_summed == CHECKSUM_UNNECESSARY)
+        skb->ip_summed = CHECKSUM_PARTIAL;
+    if (skb_checksum_help(skb)) {
+        kfree_skb_reason(skb, SKB_DROP_REASON_NOMEM);
+        return true;
+    }
+    return e->forward(e->forward_arg, skb);
+}
+
 static int deliver_due(struct link_end *e, u64 now, int budget)
 {
     int n = 0;
@@ -299,7 +359,8 @@ static int deliver_due(struct link_end *e, u64 now, int budget)
 
         atomic_fetch_add_explicit(&e->dev->stats.rx_packets, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&e->dev->stats.rx_bytes, skb->len, memory_order_relaxed);
-        netif_receive_skb(skb);
+        if (!e->forward || !forwarded(e, skb))
+            netif_receive_skb(skb);
         n++;
     }
     napi_complete(e->dev);
@@ -454,6 +515,16 @@ u64 memlink_backlog_ns(struct memlink *l, int end)
     u64 now = net_now(l->ends[end].dev->net);
 
     return l->ends[end].busy_until > now ? l->ends[end].busy_until - now : 0;
+}
+
+u64 memlink_delay_ns(const struct memlink *l) { return l->cfg.delay_ns; }
+
+struct link_stats memlink_stats(const struct memlink *l) { return l->stats; }
+
+void memlink_set_forward(struct memlink *l, int end, bool (*forward)(void *arg, struct sk_buff *skb), void *arg)
+{
+    l->ends[end].forward = forward;
+    l->ends[end].forward_arg = arg;
 }
 
 void memlink_set_tap(struct memlink *l, void (*tap)(void *arg, int end, const struct sk_buff *skb, u64 now), void *arg)

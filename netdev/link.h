@@ -20,6 +20,11 @@ struct link_config { /* zero: a perfect wire with no delay */
      * rate and queue_packets are the router's, which drops what finds the queue full. */
     bool far_queue;
     u32 path_mtu;        /* IP packets longer than this are lost on the way, without a word; 0: none */
+    u64 ce_threshold_ns; /* an AQM (RFC 3168 5): ECN-capable packets that would wait longer are marked CE; 0: none */
+};
+
+struct link_stats { /* frames, by what befell them on the way from both ends */
+    u64 sent, lost, burst_lost, queue_dropped, too_long, while_down, black_holed, duplicated, reordered, corrupted, ce_marked;
 };
 struct memlink;
 /* Role: make a link with one device in each net, named name, MACs and ifindex given out by order.
@@ -37,6 +42,13 @@ void memlink_inject(struct memlink *l, int end, const void *frame, u32 len, u64 
 u64 memlink_backlog_ns(struct memlink *l, int end);
 /* A tap that sees every frame put on the wire (end: the sender), before loss. */
 void memlink_set_tap(struct memlink *l, void (*tap)(void *arg, int end, const struct sk_buff *skb, u64 now), void *arg);
+/* One way, without queue and dice. */
+u64 memlink_delay_ns(const struct memlink *l);
+/* What befell the frames so far. */
+struct link_stats memlink_stats(const struct memlink *l);
+/* A router instead of a host at `end`: forward() is asked about each frame that arrives there (skb->data at the
+ * Ethernet header, the checksum complete), and says whether it took it over. */
+void memlink_set_forward(struct memlink *l, int end, bool (*forward)(void *arg, struct sk_buff *skb), void *arg);
 /* When the next frame is due at either end: absolute ns, UINT64_MAX: none. */
 u64 memlink_next(struct memlink *l);
 /* Deliver to `end` what is due at now (the receiving net's net_now). Returns frames delivered. Called by

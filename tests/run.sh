@@ -83,7 +83,7 @@ for src in "${programs[@]}"; do
         continue
     fi
     : >"$out/tap"
-    bounded 180 "$t" --tap="$out/tap" --timeout=$((60 * slow)) >"$out/text" 2>&1
+    bounded 180 "$t" --tap="$out/tap" --timeout=$((150 * slow)) >"$out/text" 2>&1
     rc=$?
     before=$failed
     count "$src" "$out/tap" $rc
@@ -92,6 +92,7 @@ for src in "${programs[@]}"; do
         last="$last, and an assertion in a fixture"
     fi
     echo "$last  ($((($(date +%s%N) - start) / 1000000)) ms)"
+    grep '^# ' "$out/text" # what a program wants to be seen
     [ "$failed" -eq $before ] || tail -n 60 "$out/text"
 done
 

@@ -12,11 +12,12 @@ static struct scenario one_way(u64 bytes)
 {
     struct host_plan host = {.timestamps = true, .sack = true, .wscale = true, .frto = 2, .recovery = 1, .early_retrans = 3, .autocorking = 1};
     struct side side = {.ca = "cubic", .write_max = 65535, .read_max = 65535, .ending = END_SHUTDOWN};
-    struct scenario sc = {.seed = 1, .hosts = 2, .links = 1, .conns = 1, .host = {host, host}, .link_host = {{0, 1}},
+    struct scenario sc = {.seed = 1, .hosts = 2, .links = 1, .conns = 1, .host = {host, host}, .backlog = 5, .link_host = {{0, 1}},
                           .link = {{.delay_ns = 10 * NSEC_PER_MSEC, .features = FEATURES}},
                           .conn = {{.client = 0, .server = 1, .side = {side, side}}}};
 
     sc.conn[0].side[0].bytes = bytes;
+    conn_find_path(&sc, &sc.conn[0]);
     return sc;
 }
 
@@ -70,9 +71,23 @@ Test(sim_found, fq_takes_over_the_pacing)
 {
     struct scenario sc = one_way(400000);
 
-    sc.host[0].fq = true;
+    sc.host[0].qdisc = FQ;
     sc.conn[0].side[0].max_pacing = 100000;
-    cr_assert_gt(play(&sc).held_by_fq, 20);
-    sc.host[0].fq = false;
-    cr_assert_eq(play(&sc).held_by_fq, 0);
+    cr_assert_gt(play(&sc).feature[F_FQ_HELD], 20);
+    sc.host[0].qdisc = PFIFO_FAST;
+    cr_assert_eq(play(&sc).feature[F_FQ_HELD], 0);
+}
+
+/* A packet that the queueing discipline dropped woke its own socket, which had a retransmission waiting below: it sent
+ * the same again at once, for as long as the queue was full (tcp_tsq_drain). */
+Test(sim_found, a_local_drop_is_not_tried_again_at_once)
+{
+    struct scenario sc = one_way(400000);
+
+    sc.conn[0].side[0].ca = "bbr";
+    sc.host[0].qdisc = TBF;
+    sc.host[0].tbf_rate = 95822;
+    sc.link[0] = (struct link_config){.delay_ns = 6000, .mtu = 9000, .features = NETIF_F_SG | NETIF_F_HW_CSUM | NETIF_F_GRO, .loss_ppm = 50000};
+    for (sc.link[0].seed = 1; sc.link[0].seed <= 20; sc.link[0].seed++)
+        play(&sc);
 }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "wire.h"
-#include "../../stack/core/checksum.h"
+#include "../../stack/core/sch_generic.h"
 #include "../../stack/ipv4/tcp.h"
-#include <linux/icmp.h>
+#include "../lib/router.h"
+#include "../lib/tcpframe.h"
 #include <stdarg.h>
+
+#define FQ_HORIZON (9 * NSEC_PER_SEC) /* tc-fq(8): 10 s; when fq got the packet is not seen here */
 
 struct seg { /* a segment as read from the frame */
     const struct iphdr *ip;
@@ -39,7 +42,7 @@ static int find_option(const struct tcphdr *th, u8 kind, const u8 **value)
     return -1;
 }
 
-static void trace(const struct seg *s, int end, u64 now)
+static void trace(const struct seg *s, int end, u64 departure, u64 now)
 {
     const u8 *v;
     int n = find_option(s->th, TCPOPT_SACK_, &v);
@@ -53,6 +56,8 @@ static void trace(const struct seg *s, int end, u64 now)
         memcpy(edge, v + k, 8);
         fprintf(stderr, " {%u:%u}", be32toh(edge[0]), be32toh(edge[1]));
     }
+    if (departure)
+        fprintf(stderr, " departs %.6f", (double)departure / NSEC_PER_SEC);
     fprintf(stderr, "\n");
 }
 
@@ -83,14 +88,17 @@ static void check_window(struct wire *w, const struct seg *s, struct wire_flow *
         if (!me->syn_seen || me->isn != s->seq) {
             me->acked = false;
             me->high = s->seq + 1;
-            me->data_segs = me->paced_since = 0;
+            me->data_segs = me->paced_since = me->last_data = 0;
         }
         me->syn_seen = true;
         me->isn = s->seq;
         me->wscale = find_option(s->th, TCPOPT_WINDOW_, &v) == 1 ? v[0] : -1;
-    } else if (!s->th->rst && (s->len || s->th->fin) && peer->acked && after(end_seq, peer->edge)) {
-        wrong(w, now, "port %u sends %u:%u, %u beyond the highest window that was ever offered", me->sport, s->seq, end_seq,
-              end_seq - peer->edge);
+    } else if (!s->th->rst && (s->len || s->th->fin) && peer->acked) {
+        w->checked_window++;
+        w->at_edge += end_seq == peer->edge;
+        if (after(end_seq, peer->edge))
+            wrong(w, now, "port %u sends %u:%u, %u beyond the highest window that was ever offered", me->sport, s->seq, end_seq,
+                  end_seq - peer->edge);
     }
     if (s->th->ack && !s->th->rst) {
         u32 edge = s->ack + (!s->th->syn && me->wscale >= 0 && peer->wscale >= 0 ? s->win << me->wscale : s->win);
@@ -106,6 +114,7 @@ static void check_mtu(struct wire *w, const struct seg *s, const struct sk_buff 
 {
     u32 longest = skb_is_gso(skb) ? s->hlen - ETH_HLEN + skb->shinfo->gso_size : skb->len - ETH_HLEN;
 
+    w->checked_mtu++;
     if (longest > skb->dev->mtu && now > w->mtu_changed + 15 * NSEC_PER_SEC)
         wrong(w, now, "a packet of %u bytes on a device with MTU %u", longest, skb->dev->mtu);
 }
@@ -115,6 +124,7 @@ static void check_mtu(struct wire *w, const struct seg *s, const struct sk_buff 
 static void check_pacing(struct wire *w, const struct seg *s, const struct sk_buff *skb, struct wire_flow *me, u64 now)
 {
     struct sock *sk = skb->sk;
+    u64 departure = skb->tstamp && w->lie == SENT_TOO_EARLY ? skb->tstamp + NSEC_PER_MSEC : skb->tstamp;
     bool fresh = !before(s->seq, me->high);
     u64 rate;
 
@@ -128,16 +138,23 @@ static void check_pacing(struct wire *w, const struct seg *s, const struct sk_bu
     w->held_by_fq += sk->sk_pacing_status == SK_PACING_FQ && skb->tstamp;
     /* What a timer sends again, or a probe of a shut window, does not wait for the internal timer, as in Linux; fq holds
      * all. */
-    if (skb->tstamp > now && (fresh || sk->sk_pacing_status == SK_PACING_FQ))
+    w->checked_stamp += skb->tstamp != 0;
+    if (departure > now && (fresh || sk->sk_pacing_status == SK_PACING_FQ))
         wrong(w, now, "port %u sends %u bytes %llu ns before their departure time", me->sport, s->len,
-              (unsigned long long)(skb->tstamp - now));
-    rate = sk->sk_max_pacing_rate;
-    if (rate == ~0ull || me->data_segs <= TCP_INIT_CWND || !fresh)
+              (unsigned long long)(departure - now));
+    rate = w->lie == ABOVE_MAX_PACING && sk->sk_max_pacing_rate != ~0ull ? sk->sk_max_pacing_rate / 4 : sk->sk_max_pacing_rate;
+    if (me->last_data && now > me->last_data + FQ_HORIZON) { /* fq holds nothing longer: all of that leaves at once */
+        me->paced_since = 0;
+        me->paced_again = now + NSEC_PER_SEC;
+    }
+    me->last_data = now;
+    if (rate == ~0ull || me->data_segs <= TCP_INIT_CWND || !fresh || now < me->paced_again)
         return;
     if (me->paced_since) {
+        w->checked_rate++;
         u64 soonest = me->paced_last + me->paced_last_len * NSEC_PER_SEC / rate / 2;
 
-        if (now + 1000 < soonest)
+        if (now + 1000 < soonest && skb->dev->qdisc->ops != &tbf_ops) /* which holds some back, and then lets them go */
             wrong(w, now, "port %u sends %llu ns too early for %llu bytes/s", me->sport, (unsigned long long)(soonest - now),
                   (unsigned long long)rate);
         if (me->paced_bytes > (now - me->paced_since) * rate / NSEC_PER_SEC + 65536)
@@ -152,26 +169,14 @@ static void check_pacing(struct wire *w, const struct seg *s, const struct sk_bu
     me->paced_last_len = s->len;
 }
 
-/* A router's "fragmentation needed" (RFC 1191), about the first segment of what was too long. */
-static void say_too_big(struct wire *w, const struct sk_buff *skb, const struct seg *s, int end, u64 now)
+/* A router on the way says so (RFC 1191). */
+static void say_too_big(struct wire *w, const struct sk_buff *skb, int end, u64 now)
 {
-    u8 f[14 + 20 + 8 + 28] = {0};
-    struct iphdr *ip = (struct iphdr *)(f + 14);
-    struct icmphdr *ic = (struct icmphdr *)(f + 34);
+    u8 f[FRAG_NEEDED_LEN];
 
-    memcpy(f, skb->data + 6, 6);
-    memcpy(f + 6, skb->data, 6);
-    f[12] = 8;
-    *ip = (struct iphdr){.version = 4, .ihl = 5, .tot_len = htobe16(56), .ttl = 60, .protocol = 1,
-                         .saddr = s->ip->daddr, .daddr = s->ip->saddr};
-    ip->check = ip_fast_csum(ip, 5);
-    ic->type = ICMP_DEST_UNREACH;
-    ic->code = ICMP_FRAG_NEEDED;
-    ic->un.frag.mtu = htobe16((u16)w->path_mtu);
-    memcpy(f + 42, s->ip, 20);
-    memcpy(f + 62, s->th, 8);
-    ic->checksum = ip_compute_csum(ic, 36);
+    frag_needed(f, skb->data, w->path_mtu);
     memlink_inject(w->link, end, f, sizeof(f), now + w->one_way_ns);
+    w->told++;
 }
 
 static void see(void *arg, int end, const struct sk_buff *skb, u64 now)
@@ -183,16 +188,20 @@ static void see(void *arg, int end, const struct sk_buff *skb, u64 now)
     w->digest = (w->digest ^ now ^ skb->len) * 0x100000001b3ull;
     if (skb->protocol != htobe16(ETH_P_IP) || s.ip->protocol != IPPROTO_TCP || (s.ip->frag_off & htobe16(IP_OFFSET)))
         return;
+    if (w->behind_router[end] && !frame_csum_ok(skb))
+        return;
     s.th = (const struct tcphdr *)((const u8 *)s.ip + s.ip->ihl * 4);
     s.hlen = ETH_HLEN + s.ip->ihl * 4u + s.th->doff * 4u;
     s.len = skb->len - s.hlen;
     s.seq = be32toh(s.th->seq);
     s.ack = be32toh(s.th->ack_seq);
     s.win = be16toh(s.th->window);
+    if (w->lie == WINDOW_OVERRUN)
+        s.win /= 2;
     w->segments += max(skb->shinfo->gso_segs, (u16)1);
     w->digest = (w->digest ^ s.seq ^ ((u64)s.ack << 32) ^ s.win) * 0x100000001b3ull;
     if (w->trace)
-        trace(&s, end, now);
+        trace(&s, end, skb->tstamp, now);
     me = flow(w, s.ip->saddr, s.ip->daddr, be16toh(s.th->source), be16toh(s.th->dest));
     peer = flow(w, s.ip->daddr, s.ip->saddr, be16toh(s.th->dest), be16toh(s.th->source));
     if (!me || !peer)
@@ -201,7 +210,7 @@ static void see(void *arg, int end, const struct sk_buff *skb, u64 now)
     check_mtu(w, &s, skb, now);
     check_pacing(w, &s, skb, me, now);
     if (w->path_mtu && (skb_is_gso(skb) ? s.hlen - ETH_HLEN + skb->shinfo->gso_size : skb->len - ETH_HLEN) > w->path_mtu)
-        say_too_big(w, skb, &s, end, now);
+        say_too_big(w, skb, end, now);
 }
 
 void wire_watch(struct wire *w, struct sim *sim, struct memlink *link)

@@ -167,6 +167,30 @@ Test(core_link, bursts_of_loss)
     cr_assert(received > 1600 && received < 1950, "%u: about one in eleven is lost", received);
 }
 
+/* RFC 3168: what would wait longer than the threshold is marked if it is ECN-capable, and its checksum stays right. */
+Test(core_link, ecn_capable_packets_that_wait_are_marked)
+{
+    struct memlink *l = sim_link(sim, a, b, &(struct link_config){.rate_bps = 8000000, .ce_threshold_ns = 4500 * NSEC_PER_USEC});
+
+    for (u8 tos = 0; tos < 4; tos++) {
+        struct link_stats before = memlink_stats(l);
+
+        for (u32 i = 0; i < 10; i++) {
+            struct tcp_frame f = {.seq = i, .len = 934, .tos = tos};
+            struct sk_buff *skb;
+
+            memcpy(f.dmac, memlink_dev(l, 1)->dev_addr, ETH_ALEN);
+            skb = tcp_frame_build(a, a->tx_pool, &f);
+            skb->dev = memlink_dev(l, 0);
+            dev_queue_xmit(skb);
+        }
+        sim_run_idle(sim, NSEC_PER_SEC);
+        cr_assert_eq(memlink_stats(l).ce_marked - before.ce_marked, tos == 1 || tos == 2 ? 6 : 0);
+    }
+    cr_assert_eq(received, 40);
+    cr_assert_eq(bad, 0);
+}
+
 Test(core_link, down_loses_everything)
 {
     struct memlink *l = sim_link(sim, a, b, &(struct link_config){.delay_ns = NSEC_PER_SEC});
