@@ -304,10 +304,8 @@ static enum skb_drop_reason tcp_v4_check_header(struct sk_buff *skb)
         NET_INC_STATS(skb->net, TCP_MIB_CSUMERRORS);
         return SKB_DROP_REASON_TCP_CSUM;
     }
-    th = tcp_hdr(skb);
-    /* SYN+FIN and SYN+RST are never sent by a TCP (RFC 9293 3.10.7); a null segment neither. */
-    if ((th->syn && (th->fin || th->rst)) || !(tcp_flag_byte(th) & (TCPHDR_SYN | TCPHDR_ACK | TCPHDR_RST | TCPHDR_FIN)))
-        return SKB_DROP_REASON_TCP_FLAGS;
+    /* Odd flags (SYN with FIN, none at all) are the states' to judge, as in Linux: a listener drops a SYN with FIN, a
+     * connection attempt takes it and waits for the FIN to come again. */
     return SKB_DROP_REASON_NOT_SPECIFIED; /* fine */
 }
 
