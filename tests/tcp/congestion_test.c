@@ -271,6 +271,103 @@ Test(congestion, listeners_choice_is_its_childrens)
     cr_assert_str_eq(name, "reno");
 }
 
+/* ---- the window that is not used (RFC 2861, 7661) ------------------------------------------------------------ */
+
+/* A window of 40 from four round trips of 50 ms; nothing in flight. */
+static struct socket *window_of_40(const char *ca, s64 *acked)
+{
+    struct socket *s = with_ca(ca, 50);
+    int n;
+
+    sys_write(s, 988 * 70);
+    n = tx_ignore();
+    for (int i = 0; n; i++)
+        n = ack_round(s, 50, acked, n);
+    cr_assert_eq(*acked, 988 * 70);
+    return s;
+}
+
+Test(congestion, idle_window_halves_with_each_timeout_that_passed_and_keeps_three_quarters_as_threshold)
+{
+    s64 acked = 0;
+    struct socket *s = window_of_40("reno", &acked);
+    u32 cwnd = sys_tcp_info(s).tcpi_snd_cwnd;
+
+    cr_assert_geq(cwnd, 40);
+    advance_ms(400); /* one RTO of 250, not two */
+    sys_write(s, 988);
+    tx(.len = 988);
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_cwnd, cwnd / 2);
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_ssthresh, 2147483647); /* slow start was not over */
+    rx();
+}
+
+Test(congestion, idle_window_below_the_initial_one_stays)
+{
+    s64 acked = 0;
+    struct socket *s = window_of_40("reno", &acked);
+
+    tcp_sk(s->sk)->snd_ssthresh = 5; /* after losses */
+    tcp_snd_cwnd_set(tcp_sk(s->sk), 6);
+    advance_ms(10000);
+    sys_write(s, 988);
+    tx(.len = 988);
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_cwnd, 6);
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_ssthresh, 5);
+    rx();
+}
+
+Test(congestion, idle_window_stays_when_switched_off)
+{
+    s64 acked = 0;
+    struct socket *s = window_of_40("reno", &acked);
+    u32 cwnd = sys_tcp_info(s).tcpi_snd_cwnd;
+
+    script_net->ipv4.sysctl_tcp_slow_start_after_idle = 0;
+    advance_ms(10000);
+    sys_write(s, 988);
+    tx(.len = 988);
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_cwnd, cwnd);
+    rx();
+}
+
+/* Two single segments, the second ms after the last ACK; never idle for as long as the RTO of 250 ms. */
+static void two_segments(struct socket *s, u64 ms)
+{
+    advance_ms(ms - 60);
+    sys_write(s, 988);
+    tx(.len = 988);
+    advance_ms(60);
+    sys_write(s, 988);
+    tx(.len = 988);
+}
+
+Test(congestion, unused_window_is_cut_halfway_to_what_is_used_after_a_timeout)
+{
+    s64 acked = 0;
+    struct socket *s = window_of_40("reno", &acked);
+
+    tcp_sk(s->sk)->snd_ssthresh = 20;
+    tcp_snd_cwnd_set(tcp_sk(s->sk), 40);
+    two_segments(s, 240);
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_cwnd, 40);
+    rx();
+    two_segments(s, 260);
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_cwnd, (40 + 10) / 2); /* not below the initial window */
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_ssthresh, 30);        /* three quarters of what it was */
+    rx();
+}
+
+Test(congestion, unused_window_of_bbr_is_left_to_it)
+{
+    struct socket *s = with_ca("bbr", 50);
+
+    tcp_snd_cwnd_set(tcp_sk(s->sk), 40);
+    two_segments(s, 260);
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_cwnd, 40);
+    rx();
+}
+
 /* ---- the end of slow start: HyStart++ (RFC 9406), HyStart --------------------------------------------- */
 
 /* Two round trips of 50 ms, 10 and 20 segments, then one of 80 with 40: a queue is building up. */

@@ -340,6 +340,56 @@ Test(ecn, established_ece_in_the_next_window_reduces_again)
     rx();
 }
 
+Test(ecn, cwr_state_lasts_until_something_beyond_is_acknowledged)
+{
+    struct socket *s = accepted("SEW", "SAE");
+
+    sys_write(s, 10000);
+    cr_assert_eq(tx_ignore(), 10);
+    advance_ms(50);
+    rx(.flags = "AE", .ack = 1001);
+    rx(.ack = 10001); /* all that was in flight, and not yet a segment with CWR */
+    cr_assert_eq(sys_tcp_info(s).tcpi_ca_state, TCP_CA_CWR);
+    sys_write(s, 1000);
+    tx(.flags = "PAW", .len = 1000);
+    rx(.ack = 11001);
+    cr_assert_eq(sys_tcp_info(s).tcpi_ca_state, TCP_CA_Open);
+}
+
+/* Marked and (as RACK believed) lost in one window; the original was only late. */
+static void late_original(const char *flags)
+{
+    struct socket *l = sys_listen(80, 10), *s;
+
+    rx(.flags = "SEW", .opt = "mss 1012,sackOK,TS val 100 ecr 0");
+    tx(.flags = "SAE");
+    advance_ms(50);
+    rx();
+    s = sys_accept_ok(l);
+    sys_write(s, 10000);
+    cr_assert_eq(tx_ignore(), 10);
+    advance_ms(50);
+    rx(.flags = flags, .ack = 1, .opt = "nop,nop,TS val 200 ecr 51,nop,nop,sack 1 {1001:4001}");
+    tx(.seq = 1, .len = 1000);
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_ssthresh, 7);
+    rx(.ack = 10001, .opt = "nop,nop,TS val 201 ecr 51");
+    cr_assert_eq(sys_tcp_info(s).tcpi_ca_state, TCP_CA_Open);
+    if (strchr(flags, 'E')) /* the losses were none, but the mark was one */
+        cr_assert_eq(sys_tcp_info(s).tcpi_snd_ssthresh, 7);
+    else
+        cr_assert_gt(sys_tcp_info(s).tcpi_snd_ssthresh, 1000000);
+}
+
+Test(ecn, recovery_that_began_with_ece_is_not_undone)
+{
+    late_original("AE");
+}
+
+Test(ecn, recovery_without_ece_is_undone)
+{
+    late_original("A");
+}
+
 Test(ecn, established_ece_without_agreement_is_ignored)
 {
     struct socket *s = accepted("S", "SA");

@@ -120,6 +120,59 @@ Test(rack, recovery_a_later_hole_is_lost_as_soon_as_a_later_segment_arrives)
     cr_assert_eq(sys_tcp_info(s).tcpi_total_retrans, 2);
 }
 
+Test(rack, recovery_one_sack_is_enough_however_few_there_are)
+{
+    struct socket *s = in_flight(10);
+
+    rx(.ack = 1, .opt = "nop,nop,sack 1 {1001:4001}");
+    tx(.seq = 1, .len = 1000);
+    rx(.ack = 4001, .opt = "nop,nop,sack 1 {5001:6001}");
+    tx(.seq = 4001, .len = 1000); /* no reordering window */
+    rx(.ack = 10001);
+    cr_assert_eq(sys_tcp_info(s).tcpi_reord_seen, 0);
+}
+
+Test(rack, open_three_sacks_prove_nothing_when_switched_off)
+{
+    in_flight(10);
+    script_net->ipv4.sysctl_tcp_recovery = 1 | 4;
+    rx(.ack = 1, .opt = "nop,nop,sack 1 {1001:4001}");
+    tx_nothing();
+    tx_at(22, .seq = 1, .len = 1000);
+    rx();
+}
+
+Test(rack, disorder_window_is_a_round_trip_at_most)
+{
+    struct socket *s = reordering_seen();
+
+    tcp_sk(s->sk)->rack.reo_wnd_steps = 8;
+    tcp_sk(s->sk)->rack.reo_wnd_persist = 16;
+    sys_write(s, 2000);
+    cr_assert_eq(tx_ignore(), 2);
+    advance_ms(RTT);
+    rx(.ack = 3001, .opt = "nop,nop,sack 1 {4001:5001}");
+    tx_at(sys_tcp_info(s).tcpi_rtt / 1000 + 2, .seq = 3001, .len = 1000);
+    rx();
+}
+
+Test(rack, disorder_sacked_data_opens_the_window_once_reordering_is_known)
+{
+    struct socket *s = accepted("mss 1000,sackOK");
+
+    sys_write(s, 9000);
+    cr_assert_eq(tx_ignore(), 9);
+    sys_write(s, 1000);
+    cr_assert_eq(tx_ignore(), 1);
+    advance_ms(RTT);
+    rx(.ack = 1, .opt = "nop,nop,sack 1 {1001:3001}");
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_cwnd, 10);
+    tcp_sk(s->sk)->reordering = 10;
+    rx(.ack = 1, .opt = "nop,nop,sack 1 {1001:5001}");
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_cwnd, 12);
+    rx();
+}
+
 /* ---- lost retransmissions ---------------------------------------------------------------------------- */
 
 Test(rack, recovery_lost_retransmission_is_found_by_a_segment_sent_after_it)

@@ -279,7 +279,33 @@ Test(undo, loss_frto_sack_of_the_new_data_alone_was_a_real_timeout)
     tx_ignore();
     cr_assert_eq(sys_tcp_info(s).tcpi_ca_state, TCP_CA_Loss);
     cr_assert_eq(sys_tcp_info(s).tcpi_snd_ssthresh, 7);
+    rx(.ack = 1001, .opt = "nop,nop,sack 2 {3001:4001}{10001:11001}"); /* an original all the same: too late to tell */
+    tx_ignore();
     cr_assert_eq(mib(LINUX_MIB_TCPSPURIOUSRTOS), 0);
+    rx();
+    tx_ignore();
+    rx();
+    tx_ignore();
+}
+
+Test(undo, loss_frto_is_not_tried_after_a_recovery)
+{
+    struct socket *s = accepted(SACK_OPT);
+
+    sys_write(s, 20000);
+    cr_assert_eq(tx_ignore(), 10);
+    advance_ms(50);
+    rx(.ack = 1, .opt = "nop,nop,sack 1 {1001:4001}");
+    tx(.seq = 1, .len = 1000);
+    advance_ms(240);
+    tx_ignore();
+    advance_ms(20);
+    tx(.seq = 1, .len = 1000); /* the time-out: the retransmission was lost too */
+    cr_assert_eq(sys_tcp_info(s).tcpi_ca_state, TCP_CA_Loss);
+    advance_ms(2);
+    rx(.ack = 4001);
+    tx(.seq = 4001, .len = 1000); /* not new data */
+    tx_ignore();
     rx();
     tx_ignore();
     rx();

@@ -152,6 +152,79 @@ Test(cong, cubic_fast_convergence_remembers_less)
     cr_assert_eq(((u32 *)inet_csk_ca(sk))[1], 80 * (1024 + 717) / 2048); /* last_max_cwnd */
 }
 
+/* Grow for ms of acknowledgements, one round trip of 100 ms after the other, in congestion avoidance. */
+static void grow(u32 ms)
+{
+    struct ack_sample s = {.pkts_acked = 1, .rtt_us = 100000};
+
+    for (; ms; ms -= 100) {
+        for (u32 i = 0, n = tp->snd_cwnd; i < n; i++) {
+            tcp_cubic.pkts_acked(sk, &s);
+            tcp_cubic.cong_avoid(sk, 0, 1);
+        }
+        pass(100);
+    }
+}
+
+Test(cong, cubic_does_not_count_the_time_that_the_program_was_idle)
+{
+    u32 after_idle;
+
+    pass(1);
+    tcp_init_congestion_control(sk);
+    tp->snd_cwnd = 1000;
+    tp->snd_ssthresh = tcp_cubic.ssthresh(sk);
+    tp->snd_cwnd = 700;
+    grow(2000);
+    tp->lsndtime = net.now;
+    pass(20000); /* the curve would be far beyond K */
+    tcp_cubic.cwnd_event(sk, CA_EVENT_TX_START);
+    after_idle = tp->snd_cwnd;
+    grow(300);
+    cr_assert_lt(tp->snd_cwnd, after_idle + 50, "%u after %u", tp->snd_cwnd, after_idle);
+}
+
+Test(cong, cubic_round_trips_right_after_a_reduction_are_not_taken)
+{
+    struct ack_sample s = {.pkts_acked = 1, .rtt_us = 100000};
+    const u32 *delay_min = (const u32 *)inet_csk_ca(sk) + 6;
+
+    pass(1);
+    tcp_init_congestion_control(sk);
+    tcp_cubic.pkts_acked(sk, &s);
+    cr_assert_eq(*delay_min, 100000);
+    tp->snd_ssthresh = 5; /* an epoch begins */
+    tcp_cubic.cong_avoid(sk, 0, 1);
+    pass(900);
+    s.rtt_us = 50000;
+    tcp_cubic.pkts_acked(sk, &s);
+    cr_assert_eq(*delay_min, 100000);
+    pass(200);
+    tcp_cubic.pkts_acked(sk, &s);
+    cr_assert_eq(*delay_min, 50000);
+}
+
+Test(cong, cubic_forgets_the_curve_after_a_timeout)
+{
+    pass(1);
+    tcp_init_congestion_control(sk);
+    tp->snd_cwnd = 100;
+    tcp_cubic.ssthresh(sk);
+    cr_assert_eq(((u32 *)inet_csk_ca(sk))[1], 100); /* last_max_cwnd */
+    tcp_cubic.set_state(sk, TCP_CA_Loss);
+    cr_assert_eq(((u32 *)inet_csk_ca(sk))[1], 0);
+}
+
+Test(cong, cubic_before_any_loss_grows_by_a_twentieth_a_round_at_least)
+{
+    pass(1);
+    tcp_init_congestion_control(sk);
+    tp->snd_cwnd = 1000;
+    tp->snd_ssthresh = 1000; /* HyStart's end: no loss was seen */
+    grow(100);
+    cr_assert_geq(tp->snd_cwnd, 1045);
+}
+
 Test(cong, hystart_of_linux_takes_a_train_of_acks_for_a_full_pipe)
 {
     struct ack_sample s = {.pkts_acked = 1, .rtt_us = 50000};
