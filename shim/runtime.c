@@ -267,7 +267,13 @@ static const struct sysctl {
     {"ipv4/neigh/default/mcast_solicit", NET4(neigh_mcast_solicit), 1, 4},
     {"ipv4/neigh/default/delay_first_probe_time", NET4(neigh_delay_first_probe_time), 1, 4},
     {"ipv4/neigh/default/unres_qlen_bytes", NET4(neigh_unres_qlen_bytes), 1, 4},
+    {"ipv4/neigh/default/mcast_resolicit", NET4(neigh_mcast_resolicit), 1, 4},
+    {"ipv4/neigh/default/locktime", NET4(neigh_locktime), 1, 4},
+    {"ipv4/neigh/default/gc_thresh1", NET4(neigh_gc_thresh1), 1, 4},
+    {"ipv4/neigh/default/gc_thresh2", NET4(neigh_gc_thresh2), 1, 4},
     {"ipv4/neigh/default/gc_thresh3", NET4(neigh_gc_thresh3), 1, 4},
+    {"ipv4/conf/all/arp_accept", NET4(arp_accept), 1, 4},
+    {"ipv4/conf/all/drop_gratuitous_arp", NET4(drop_gratuitous_arp), 1, 4},
     {"ipv4/neigh/default/gc_stale_time", NET4(neigh_gc_stale_time), 1, 4},
     {"core/dev_weight", NET4(dev_weight), 1, 4},
 };
@@ -359,6 +365,23 @@ static bool dev_allowed(const char *name)
     return false;
 }
 
+#define PROBE_MS 60 /* in which a host on the link answers, though the RFC would wait for seconds */
+
+/* Role: has another host the address (RFC 5227)? Two probes; what answers is received here. rt.lock held. */
+static bool address_is_taken(struct net_device *dev, __be32 addr)
+{
+    for (int ms = 0; ms < PROBE_MS && !arp_probe_conflict(live_net); ms += 5) {
+        const struct timespec t = {.tv_nsec = 5 * NSEC_PER_MSEC};
+
+        if (ms % (PROBE_MS / 2) == 0)
+            arp_probe(dev, addr);
+        nanosleep(&t, NULL);
+        net_tick(live_net);
+        net_poll(live_net, 64);
+    }
+    return arp_probe_conflict(live_net);
+}
+
 static int add_own_address(struct net_device *dev, const char **why)
 {
     char addr[OPTION_TEXT_MAX];
@@ -381,6 +404,10 @@ static int add_own_address(struct net_device *dev, const char **why)
     if (r && r != -EEXIST) {
         *why = "the address of the stack's own could not be added to the interface";
         return r;
+    }
+    if (address_is_taken(dev, in.s_addr)) {
+        *why = "option address: another host on the link has this address";
+        return -EADDRINUSE;
     }
     arp_announce(dev, in.s_addr); /* RFC 5227 2.3: who has the address from an earlier run forgets that */
     return 0;
@@ -490,9 +517,13 @@ static int open_dev(int ifindex, struct net_device **res, const char **why)
         *why = o->why;
         return r;
     }
-    o->dev = dev;
-    if (rt.own_addr && (r = add_own_address(o->dev, why)))
+    if (rt.own_addr && (r = add_own_address(dev, why))) {
+        snprintf(o->why, sizeof(o->why), "%s", *why);
+        *why = o->why;
+        af_xdp_close(dev);
         return r;
+    }
+    o->dev = dev;
     *res = o->dev;
     return 0;
 }

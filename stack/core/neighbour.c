@@ -8,18 +8,22 @@
 #include "neighbour.h"
 #include "rcu.h"
 #include "trace.h"
+#include <linux/ip.h>
 #include <net/if.h>
 
 struct neigh_table {
     struct cds_lfht *ht; /* RCU; node.key: (device, primary_key) */
     struct net *net;
     _Atomic u32 entries;
+    _Atomic u64 last_flush;     /* of neigh_forced_gc() */
+    struct timer_list gc_timer; /* neigh_periodic_work(); only while there are gc_thresh1 entries */
 };
 
-void (*neigh_solicit)(struct neighbour *n, const u8 *dst_ha);
+void (*neigh_solicit)(struct neighbour *n, const u8 *dst_ha, __be32 saddr);
 void (*neigh_error_report)(struct neighbour *n, struct sk_buff *skb);
 
 static void neigh_timer_handler(struct timer_list *t);
+static void neigh_periodic_work(struct timer_list *timer);
 static int neigh_resolve_output(struct neighbour *n, struct sk_buff *skb);
 static int neigh_connected_output(struct neighbour *n, struct sk_buff *skb);
 
@@ -83,6 +87,7 @@ struct neigh_table *neigh_table_alloc(struct net *net)
         free(t);
         return NULL;
     }
+    timer_setup(&t->gc_timer, net, neigh_periodic_work);
     return t;
 }
 
@@ -133,6 +138,7 @@ void neigh_table_free(struct neigh_table *t)
 {
     if (!t)
         return;
+    del_timer_sync(&t->gc_timer);
     neigh_flush(t, NULL);
     cds_lfht_destroy(t->ht, NULL);
     free(t);
@@ -173,19 +179,78 @@ struct neighbour *__ipv4_neigh_lookup_noref(struct net_device *dev, __be32 key)
     return node ? caa_container_of(node, struct neighbour, node) : NULL;
 }
 
-/* Role: make room: entries that nobody uses and that know nothing fresh. */
-static void neigh_forced_gc(struct neigh_table *t)
+/* ---- garbage: thresholds and ages as Linux has them (arp(7)); no timer runs below gc_thresh1 ------------------- */
+
+/* Nobody holds it but the table, and it is not about to learn something. */
+static bool neigh_is_idle(const struct neighbour *n)
 {
+    return !(n->nud_state & (NUD_PERMANENT | NUD_IN_TIMER)) && atomic_load(&((struct neighbour *)n)->refcnt) == 1;
+}
+
+/* Role: make room, down to gc_thresh2 at most: what failed, needs no question, or has learnt nothing for 5 s. RCU read
+ * section. Returns how many went. Linux takes the oldest first; here they come as the table has them. */
+static int neigh_forced_gc(struct neigh_table *t)
+{
+    const int max_clean = (int)atomic_load(&t->entries) - t->net->ipv4.sysctl_neigh_gc_thresh2;
+    const u64 now = net_now(t->net);
     struct cds_lfht_iter iter;
     struct cds_lfht_node *node;
+    int shrunk = 0;
 
+    atomic_store(&t->last_flush, now);
     cds_lfht_for_each(t->ht, &iter, node) {
         struct neighbour *n = caa_container_of(node, struct neighbour, node);
 
-        if (!(n->nud_state & (NUD_PERMANENT | NUD_IN_TIMER)) && atomic_load(&n->refcnt) == 1)
+        if (!neigh_is_idle(n) ||
+            (!(n->nud_state & (NUD_FAILED | NUD_NOARP)) && now <= READ_ONCE(n->updated) + 5 * NSEC_PER_SEC))
+            continue;
+        neigh_unlink(t, n);
+        if (++shrunk >= max_clean)
+            break;
+    }
+    return shrunk;
+}
+
+/* Room for one more? RCU read section. */
+static bool neigh_room(struct neigh_table *t)
+{
+    const struct netns_ipv4 *s = &t->net->ipv4;
+    const u32 entries = atomic_load(&t->entries);
+
+    if (entries < (u32)s->sysctl_neigh_gc_thresh2 && entries < (u32)s->sysctl_neigh_gc_thresh3)
+        return true;
+    if (entries < (u32)s->sysctl_neigh_gc_thresh3 && net_now(t->net) <= atomic_load(&t->last_flush) + 5 * NSEC_PER_SEC)
+        return true;
+    return neigh_forced_gc(t) || entries < (u32)s->sysctl_neigh_gc_thresh3;
+}
+
+static u64 gc_interval(const struct net *net)
+{
+    return (u64)max(net->ipv4.sysctl_neigh_base_reachable_time / 2, 1000) * NSEC_PER_MSEC;
+}
+
+/* Forget what failed, and what nobody has used for gc_stale_time. */
+static void neigh_periodic_work(struct timer_list *timer)
+{
+    struct neigh_table *t = container_of(timer, struct neigh_table, gc_timer);
+    const u64 now = net_now(t->net), stale = (u64)t->net->ipv4.sysctl_neigh_gc_stale_time * NSEC_PER_SEC;
+    struct cds_lfht_iter iter;
+    struct cds_lfht_node *node;
+
+    rcu_read_lock();
+    cds_lfht_for_each(t->ht, &iter, node) {
+        struct neighbour *n = caa_container_of(node, struct neighbour, node);
+        const u64 used = max(READ_ONCE(n->used), READ_ONCE(n->confirmed));
+
+        if (neigh_is_idle(n) && ((n->nud_state & NUD_FAILED) || now >= used + stale))
             neigh_unlink(t, n);
     }
+    rcu_read_unlock();
+    if (atomic_load(&t->entries) >= (u32)t->net->ipv4.sysctl_neigh_gc_thresh1)
+        mod_timer(timer, now + gc_interval(t->net));
 }
+
+/* ---- making ---------------------------------------------------------------------------------------------------- */
 
 static bool is_broadcast(const struct net_device *dev, __be32 key)
 {
@@ -236,11 +301,8 @@ struct neighbour *__neigh_create(struct net *net, __be32 key, struct net_device 
 
     if (n)
         return n;
-    if (atomic_load(&t->entries) >= (u32)net->ipv4.sysctl_neigh_gc_thresh3) {
-        neigh_forced_gc(t);
-        if (atomic_load(&t->entries) >= (u32)net->ipv4.sysctl_neigh_gc_thresh3)
-            return NULL;
-    }
+    if (!neigh_room(t))
+        return NULL;
     n = calloc(1, sizeof(*n));
     if (!n)
         return NULL;
@@ -266,7 +328,9 @@ struct neighbour *__neigh_create(struct net *net, __be32 key, struct net_device 
         free(n);
         return caa_container_of(node, struct neighbour, node);
     }
-    atomic_fetch_add_explicit(&t->entries, 1, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&t->entries, 1, memory_order_relaxed) + 1 >= (u32)net->ipv4.sysctl_neigh_gc_thresh1 &&
+        !timer_pending(&t->gc_timer))
+        mod_timer(&t->gc_timer, net_now(net) + gc_interval(net));
     return n;
 }
 
@@ -383,16 +447,21 @@ static void take_queue(struct neighbour *n, struct sk_buff_head *q)
 /* Ask: by unicast while an address is known and unicast questions are left. n->lock not held. */
 static void neigh_probe(struct neighbour *n)
 {
+    const struct sk_buff *skb;
     u8 ha[ETH_ALEN];
+    __be32 saddr = 0;
     bool unicast;
 
     spin_lock(&n->lock);
+    skb = skb_peek_tail(&n->arp_queue);
+    if (skb && skb->protocol == htobe16(ETH_P_IP))
+        saddr = ((const struct iphdr *)skb_network_header(skb))->saddr;
     unicast = n->nud_state & NUD_VALID && n->probes < (u32)n->net->ipv4.sysctl_neigh_ucast_solicit;
     memcpy(ha, n->ha, ETH_ALEN);
     n->probes++;
     spin_unlock(&n->lock);
     if (neigh_solicit)
-        neigh_solicit(n, unicast ? ha : NULL);
+        neigh_solicit(n, unicast ? ha : NULL, saddr);
 }
 
 static u32 max_probes(const struct neighbour *n)
@@ -400,7 +469,7 @@ static u32 max_probes(const struct neighbour *n)
     const struct netns_ipv4 *s = &n->net->ipv4;
 
     return (u32)(s->sysctl_neigh_ucast_solicit + s->sysctl_neigh_app_solicit +
-                 (n->nud_state & NUD_PROBE ? 0 : s->sysctl_neigh_mcast_solicit));
+                 (n->nud_state & NUD_PROBE ? s->sysctl_neigh_mcast_resolicit : s->sysctl_neigh_mcast_solicit));
 }
 
 /* The state that follows by time alone, and when to look again (0: never). n->lock held. */
@@ -616,9 +685,11 @@ int neigh_update(struct neighbour *n, const u8 *lladdr, u8 new_state, bool overr
             take_queue(n, &failed);
         goto out;
     }
-    WRITE_ONCE(n->updated, now);
     if (new_state & NUD_CONNECTED)
         WRITE_ONCE(n->confirmed, now);
+    /* What changes nothing must not move the locktime window, or a talkative neighbour could never be replaced. */
+    if (new_state != old || (lladdr && memcmp(lladdr, n->ha, ETH_ALEN)))
+        WRITE_ONCE(n->updated, now);
     if (new_state != old) {
         neigh_del_timer(n);
         n->probes = new_state & NUD_PROBE ? 0 : n->probes;

@@ -42,14 +42,15 @@ struct neighbour {
 
 struct neigh_table *neigh_table_alloc(struct net *net);
 void neigh_table_free(struct neigh_table *t);
-/* Registered by arp.c: send a solicitation (dst_ha NULL: broadcast) for n. No lock held. */
-extern void (*neigh_solicit)(struct neighbour *n, const u8 *dst_ha);
+/* Registered by arp.c: send a solicitation (dst_ha NULL: broadcast) for n. saddr: the source of the packet that waits, or
+ * 0. No lock held. */
+extern void (*neigh_solicit)(struct neighbour *n, const u8 *dst_ha, __be32 saddr);
 /* Registered by ip: tell the sender of a packet that its neighbour failed (EHOSTUNREACH). Takes skb over. */
 extern void (*neigh_error_report)(struct neighbour *n, struct sk_buff *skb);
 
 /* RCU read section; no reference taken. NULL when none. */
 struct neighbour *__ipv4_neigh_lookup_noref(struct net_device *dev, __be32 key);
-/* Find or make; RCU read section, no reference taken. NULL: table full or no memory. */
+/* Find or make; RCU read section, no reference taken. NULL: table full (gc_thresh3) or no memory. */
 struct neighbour *__neigh_create(struct net *net, __be32 key, struct net_device *dev);
 /* Role: send by way of the neighbour: cached header, or queue and resolve. skb->data at the IP header.
  * Takes the skb over. Returns NET_XMIT_* or -errno (-ENOMEM, -EHOSTUNREACH). RCU read section. */

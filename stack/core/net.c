@@ -212,7 +212,10 @@ void netns_ipv4_defaults(struct netns_ipv4 *s)
         .sysctl_neigh_app_solicit = 0,
         .sysctl_neigh_delay_first_probe_time = 5,
         .sysctl_neigh_unres_qlen_bytes = 212992,
+        .sysctl_neigh_gc_thresh1 = 128,
+        .sysctl_neigh_gc_thresh2 = 512,
         .sysctl_neigh_gc_thresh3 = 1024,
+        .sysctl_neigh_locktime = 100,
         .sysctl_neigh_gc_stale_time = 60,
         .sysctl_dev_weight = 64,
     };

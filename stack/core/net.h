@@ -113,7 +113,9 @@ struct netns_ipv4 {
     int sysctl_neigh_base_reachable_time, sysctl_neigh_retrans_time; /* ms */
     int sysctl_neigh_ucast_solicit, sysctl_neigh_mcast_solicit, sysctl_neigh_app_solicit;
     int sysctl_neigh_delay_first_probe_time, sysctl_neigh_unres_qlen_bytes; /* s, bytes */
-    int sysctl_neigh_gc_thresh3, sysctl_neigh_gc_stale_time;
+    int sysctl_neigh_gc_thresh1, sysctl_neigh_gc_thresh2, sysctl_neigh_gc_thresh3, sysctl_neigh_gc_stale_time; /* s */
+    int sysctl_neigh_mcast_resolicit, sysctl_neigh_locktime; /* 10 ms */
+    int sysctl_arp_accept, sysctl_drop_gratuitous_arp; /* of conf/all */
     int sysctl_dev_weight;        /* net.core.dev_weight: weight_p, the qdisc's and the poll's quota */
 };
 
@@ -137,6 +139,7 @@ struct net {
     _Atomic u32 rt_genid;           /* a cached dst of another generation is void */
     struct neigh_table *arp_tbl;    /* stack/core/neighbour.c */
     struct nf_table *nf;            /* stack/ipv4/netfilter.c */
+    struct arp_acd *acd;            /* stack/ipv4/arp.c: the address of our own that is probed, announced, defended */
     struct ipq_table *ipq;          /* stack/ipv4/ip_fragment.c */
     struct socket_global *icmp_sk;  /* stack/ipv4/icmp.c */
     void *tcp_priv;                 /* stack/ipv4/tcp_ipv4.c: ISN and cookie secrets, metrics */

@@ -537,10 +537,15 @@ int inet_net_init(struct net *net)
     err = inet_hashinfo_init(net);
     if (err)
         goto out_icmp;
-    err = tcp_net_init(net);
+    err = arp_net_init(net);
     if (err)
         goto out_hash;
+    err = tcp_net_init(net);
+    if (err)
+        goto out_arp;
     return 0;
+out_arp:
+    arp_net_exit(net);
 out_hash:
     inet_hashinfo_exit(net);
 out_icmp:
@@ -558,6 +563,7 @@ void inet_net_exit(struct net *net)
 {
     inet_hashinfo_exit(net); /* the sockets first: they still use all the rest */
     tcp_net_exit(net);
+    arp_net_exit(net);
     icmp_net_exit(net);
     ipfrag_exit(net);
     ip_rt_exit(net);

@@ -163,8 +163,15 @@ void icmp_net_exit(struct net *net);
 /* ---- arp.c -------------------------------------------------------------------------------------------- */
 
 int arp_rcv(struct sk_buff *skb, struct net_device *dev);
-/* Announce our address (RFC 5227 2.3). */
+/* Role: ask whether anybody has this address, which is to become ours (RFC 5227 2.1); one ARP probe for each call. Until
+ * arp_announce() nobody is told that we have it. */
+void arp_probe(struct net_device *dev, __be32 addr);
+/* Has somebody else said so since, or asked the same? */
+bool arp_probe_conflict(struct net *net);
+/* Announce our address, now and 2 s later (RFC 5227 2.3), and defend it from now on. */
 void arp_announce(struct net_device *dev, __be32 addr);
+int arp_net_init(struct net *net);
+void arp_net_exit(struct net *net);
 struct arp_packet { /* Ethernet and IPv4 (RFC 826) */
     __be16 ar_hrd, ar_pro;
     u8 ar_hln, ar_pln;

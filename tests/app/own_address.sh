@@ -34,4 +34,11 @@ else
     not_ok "a server" "it did not start"
 fi
 check "nobody answers once the program has ended" "something answers ping at $own" eval '! pings "$own"'
+
+# Another host that has the address answers our probe: the kernel serves then, and the address is left alone.
+peer ip addr add "$own/32" dev "$DEV"
+sl taken --log=info curl -sS -o "$SCRATCH/got2" "http://$ADDR_S:8080/f" 2>"$SCRATCH/log"
+same "an address that another host has: the kernel serves" "$(sha "$SCRATCH/got2" 2>&1)" "$wanted"
+check "an address that another host has: says why" "$(cat "$SCRATCH/log")" \
+    grep -q "left to the kernel.*another host on the link has this address" "$SCRATCH/log"
 report_end

@@ -24,7 +24,7 @@ static netdev_tx_t keep(struct sk_buff *skb, struct net_device *d)
 }
 static const struct net_device_ops ops = {.ndo_start_xmit = keep};
 
-static void ask(struct neighbour *n, const u8 *ha)
+static void ask(struct neighbour *n, const u8 *ha, __be32 saddr)
 {
     asked_at[(asked_broadcast + asked_unicast) % 16] = net_now(n->net);
     if (ha)
@@ -224,4 +224,125 @@ Test(core_neighbour, the_table_is_bounded_and_makes_room)
     rcu_read_lock();
     cr_assert_not_null(__neigh_create(net, htobe32(0x0a000300), &dev));
     rcu_read_unlock();
+}
+
+Test(core_neighbour, probes_are_unicast_then_broadcast_if_so_set)
+{
+    struct neighbour *n = get(KEY);
+
+    net->ipv4.sysctl_neigh_mcast_resolicit = 2;
+    neigh_update(n, mac1, NUD_STALE, true);
+    send(n, 0);
+    sim_run_for(sim, 5 * NSEC_PER_SEC + 2500 * NSEC_PER_MSEC);
+    cr_assert_eq(n->nud_state, NUD_PROBE);
+    cr_assert_eq(asked_unicast, 3);
+    cr_assert_eq(asked_broadcast, 0);
+    sim_run_for(sim, 2 * NSEC_PER_SEC);
+    cr_assert_eq(n->nud_state, NUD_PROBE);
+    cr_assert_eq(asked_broadcast, 2);
+    sim_run_for(sim, NSEC_PER_SEC);
+    cr_assert_eq(n->nud_state, NUD_FAILED);
+}
+
+Test(core_neighbour, permanent_is_asked_for_never_and_changed_by_the_admin_only)
+{
+    struct neighbour *n = get(KEY);
+
+    neigh_update(n, mac1, NUD_PERMANENT, true);
+    cr_assert_eq(neigh_update(n, mac2, NUD_REACHABLE, true), -EPERM);
+    sim_run_idle(sim, 1000 * NSEC_PER_SEC);
+    send(n, 0);
+    expect_header(skb_peek_tail(&sent), mac1);
+    cr_assert_eq(n->nud_state, NUD_PERMANENT);
+    cr_assert_eq(asked_broadcast + asked_unicast, 0);
+    cr_assert_eq(neigh_update(n, mac2, NUD_PERMANENT, true), 0);
+    send(n, 1);
+    expect_header(skb_peek_tail(&sent), mac2);
+}
+
+Test(core_neighbour, news_that_change_nothing_do_not_count_as_an_update)
+{
+    struct neighbour *n = get(KEY);
+    u64 t;
+
+    neigh_update(n, mac1, NUD_REACHABLE, true);
+    t = n->updated;
+    sim_run_for(sim, 3 * NSEC_PER_SEC);
+    neigh_update(n, mac1, NUD_REACHABLE, true);
+    neigh_update(n, mac1, NUD_STALE, true); /* the same address: says nothing of reachability */
+    cr_assert_eq(n->nud_state, NUD_REACHABLE);
+    cr_assert_eq(n->updated, t);
+    cr_assert_gt(n->confirmed, t);
+    neigh_update(n, mac2, NUD_STALE, true);
+    cr_assert_eq(n->nud_state, NUD_STALE);
+    cr_assert_gt(n->updated, t);
+}
+
+/* n entries with addresses from 10.0.`third`.1 on. */
+static void fill(u32 third, u32 n, u8 state)
+{
+    rcu_read_lock();
+    for (u32 i = 1; i <= n; i++) {
+        struct neighbour *e = __neigh_create(net, htobe32(0x0a000000 | third << 8 | i), &dev);
+
+        cr_assert_not_null(e, "number %u", i);
+        neigh_update(e, mac1, state, true);
+    }
+    rcu_read_unlock();
+}
+static u32 count;
+static void count_one(struct neighbour *n, void *arg) { count++; }
+static u32 entries(void)
+{
+    count = 0;
+    rcu_read_lock();
+    neigh_for_each(net, count_one, NULL);
+    rcu_read_unlock();
+    return count;
+}
+
+Test(core_neighbour, below_gc_thresh1_nothing_is_forgotten_and_no_timer_runs)
+{
+    net->ipv4.sysctl_neigh_gc_thresh1 = 20;
+    fill(1, 19, NUD_STALE);
+    cr_assert_eq(net_timers_pending(net), 0);
+    sim_run_for(sim, 1000 * NSEC_PER_SEC);
+    cr_assert_eq(entries(), 19);
+}
+
+Test(core_neighbour, from_gc_thresh1_on_what_is_unused_for_gc_stale_time_is_forgotten)
+{
+    net->ipv4.sysctl_neigh_gc_thresh1 = 20;
+    net->ipv4.sysctl_neigh_gc_stale_time = 60;
+    fill(1, 30, NUD_STALE);
+    fill(2, 2, NUD_PERMANENT);
+    sim_run_for(sim, 50 * NSEC_PER_SEC);
+    cr_assert_eq(entries(), 32);
+    send(get(htobe32(0x0a000101)), 0); /* used; fails, since nobody answers, and goes at the next look */
+    sim_run_for(sim, 25 * NSEC_PER_SEC);
+    cr_assert_eq(entries(), 2, "%u are left; both are permanent", entries());
+    cr_assert_eq(net_timers_pending(net), 0, "below gc_thresh1 again");
+}
+
+Test(core_neighbour, over_gc_thresh2_room_is_made_at_most_every_5_s)
+{
+    net->ipv4.sysctl_neigh_gc_thresh2 = 10;
+    net->ipv4.sysctl_neigh_gc_thresh3 = 100;
+    sim_run_for(sim, 10 * NSEC_PER_SEC);
+    fill(1, 20, NUD_STALE);
+    cr_assert_eq(entries(), 20, "all are fresh");
+    sim_run_for(sim, 6 * NSEC_PER_SEC);
+    fill(2, 1, NUD_STALE);
+    cr_assert_eq(entries(), 11, "down to gc_thresh2, and the new one: %u", entries());
+}
+
+Test(core_neighbour, over_gc_thresh3_fresh_entries_are_not_thrown_out_for_new_ones)
+{
+    net->ipv4.sysctl_neigh_gc_thresh3 = 20;
+    fill(1, 20, NUD_STALE);
+    rcu_read_lock();
+    cr_assert_null(__neigh_create(net, htobe32(0x0a000201), &dev));
+    rcu_read_unlock();
+    sim_run_for(sim, 6 * NSEC_PER_SEC);
+    fill(2, 1, NUD_STALE);
 }
