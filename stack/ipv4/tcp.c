@@ -590,6 +590,8 @@ static void tcp_forget_connection(struct sock *sk)
     tp->is_sack_reneg = 0;
     tcp_clear_retrans(tp);
     tp->total_retrans = 0;
+    tp->total_rto = tp->total_rto_recoveries = tp->timeout_rehash = 0;
+    tp->total_rto_time = tp->rto_stamp = 0;
     memset(&icsk->icsk_ack, 0, sizeof(icsk->icsk_ack));
     icsk->icsk_ack.rcv_mss = TCP_MIN_MSS; /* __tcp_select_window divides by it */
     memset(&tp->rx_opt, 0, sizeof(tp->rx_opt));

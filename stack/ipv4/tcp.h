@@ -205,7 +205,7 @@ struct tcp_sock {
     u8 ecn_flags;
     u8 repair : 1, thin_lto : 1, frto : 1, rate_app_limited : 1, is_cwnd_limited : 1, is_sack_reneg : 1,
         fastopen_connect : 1, fastopen_no_cookie : 1, syn_fastopen : 1, syn_data : 1, syn_data_acked : 1,
-        syn_fastopen_exp : 1, fastopen_client_fail : 2, tlp_retrans : 1, save_syn : 2, fast_ack_mode : 2,
+        syn_fastopen_exp : 1, syn_fastopen_child : 1, fastopen_client_fail : 2, tlp_retrans : 1, save_syn : 2, fast_ack_mode : 2,
         handed_over : 1; /* the kernel twin has the connection now: waiters get -SLUICE_EMOVED */
     u8 recvmsg_inq;      /* TCP_INQ; a byte of its own, read without the lock */
     u8 keepalive_probes; /* TCP_KEEPCNT */
@@ -287,7 +287,8 @@ struct tcp_sock {
     u32 rcv_ooopack;
     u32 rcv_rtt_last_tsecr;
     u16 total_rto, total_rto_recoveries;
-    u32 total_rto_time;
+    u32 total_rto_time; /* ms spent in RTO recoveries */
+    u32 rto_stamp;      /* ms, when the running one began; 0: none */
     unsigned long tsq_flags;  /* enum tsq_enum bits, atomic */
     struct cds_list_head tsq_node;
     struct timer_list pacing_timer, compressed_ack_timer;
@@ -327,6 +328,14 @@ static inline void tcp_mstamp_refresh(struct tcp_sock *tp)
 /* RFC 7323 clock: milliseconds; the socket adds tsoffset on the wire. */
 static inline u32 tcp_time_stamp_ts(const struct tcp_sock *tp) { return (u32)(tp->tcp_mstamp / 1000); }
 static inline u32 tcp_ms_now(const struct sock *sk) { return (u32)(tcp_clock_ns(sk) / NSEC_PER_MSEC); }
+/* An RTO recovery is over: its time counts (TCP_INFO). */
+static inline void tcp_update_rto_time(struct tcp_sock *tp)
+{
+    if (!tp->rto_stamp)
+        return;
+    tp->total_rto_time += tcp_ms_now((struct sock *)tp) - tp->rto_stamp;
+    tp->rto_stamp = 0;
+}
 
 /* ---- small rules --------------------------------------------------------------------------------------------------- */
 
@@ -432,7 +441,26 @@ void tcp_done(struct sock *sk);
 int tcp_abort(struct sock *sk, int err);
 int tcp_setsockopt(struct sock *sk, int level, int optname, const void *optval, socklen_t len);
 int tcp_getsockopt(struct sock *sk, int level, int optname, void *optval, socklen_t *len);
+/* struct tcp_info goes on, in kernels newer than the <linux/tcp.h> that this may be built with. */
+struct tcp_info_tail {
+    u32 tcpi_rcv_wnd, tcpi_rehash;                    /* Linux 6.2 */
+    u16 tcpi_total_rto, tcpi_total_rto_recoveries;    /* Linux 6.7 */
+    u32 tcpi_total_rto_time;                          /* ms */
+    u32 accecn[8];                                    /* Linux 6.18: zero without AccECN */
+};
+#define TCP_INFO_TAIL (offsetof(struct tcp_info, tcpi_snd_wnd) + 4)
+struct tcp_info_full {
+    union {
+        struct tcp_info base;
+        struct {
+            u8 known[TCP_INFO_TAIL];
+            struct tcp_info_tail tail;
+        };
+    };
+};
+_Static_assert(offsetof(struct tcp_info_full, tail) == TCP_INFO_TAIL, "no hole before the tail");
 void tcp_get_info(struct sock *sk, struct tcp_info *info);
+void tcp_get_info_tail(const struct sock *sk, struct tcp_info_tail *t);
 void tcp_push(struct sock *sk, int flags, u32 mss_now, int nonagle, u32 size_goal);
 void tcp_mark_push(struct tcp_sock *tp, struct sk_buff *skb);
 int tcp_send_mss(struct sock *sk, u32 *size_goal, int flags);

@@ -171,6 +171,7 @@ static struct sock *tcp_fastopen_create_child(struct sock *sk, struct sk_buff *s
     atomic_fetch_add(&req->rsk_refcnt, 1);
     req->sk = child;
     tp->fastopen_rsk = req;
+    tp->syn_fastopen_child = 1;
     tp->snd_wnd = be16toh(tcp_hdr(skb)->window); /* never scaled in a SYN (RFC 7323 2.2) */
     tp->max_window = tp->snd_wnd;
     req->timeout_ns = TCP_TIMEOUT_INIT;
@@ -354,6 +355,7 @@ void tcp_rcv_synrecv_state_fastopen(struct sock *sk)
 
     if (inet_csk(sk)->icsk_ca_state == TCP_CA_Loss && !tp->packets_out)
         tcp_try_undo_recovery(sk);
+    tcp_update_rto_time(tcp_sk(sk));
     inet_csk(sk)->icsk_retransmits = 0;
     if (!tp->packets_out)
         tp->retrans_stamp = 0;

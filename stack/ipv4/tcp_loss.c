@@ -580,6 +580,8 @@ void tcp_fastretrans_alert(struct sock *sk, const u32 prior_snd_una, int num_dup
         break;
     case TCP_CA_Loss:
         tcp_process_loss(sk, flag, num_dupack, rexmit);
+        if (icsk->icsk_ca_state != TCP_CA_Loss)
+            tcp_update_rto_time(tcp_sk(sk));
         tcp_identify_packet_loss(sk, ack_flag);
         if (!(icsk->icsk_ca_state == TCP_CA_Open || (*ack_flag & FLAG_LOST_RETRANS)))
             return;

@@ -267,6 +267,9 @@ struct sock *tcp_create_openreq_child(const struct sock *sk, struct request_sock
     if (req->num_timeout) { /* the first SYN-ACK was lost: the initial window may be too large (RFC 6298 5.7) */
         newtp->undo_marker = req->snt_isn;
         newtp->retrans_stamp = (u32)(req->snt_synack / NSEC_PER_MSEC);
+        newtp->total_rto = req->num_timeout;
+        newtp->total_rto_recoveries = 1;
+        newtp->total_rto_time = (u32)(now / NSEC_PER_MSEC) - newtp->retrans_stamp;
     }
     newtp->tsoffset = req->ts_off;
     if (skb->len >= TCP_MSS_DEFAULT_ + newtp->tcp_header_len)

@@ -161,8 +161,8 @@ static void tcp_rcv_synrecv_acked(struct sock *sk, struct sk_buff *skb)
 {
     struct tcp_sock *tp = tcp_sk(sk);
 
+    tp->delivered++; /* the SYN-ACK, which tcp_ack() does not see */
     if (tp->fastopen_rsk) {
-        tp->delivered++; /* the SYN-ACK, which tcp_ack() does not see */
         if (!tp->srtt_us && !tp->fastopen_rsk->num_timeout)
             tcp_ack_update_rtt_synack(sk, tp->fastopen_rsk->snt_synack / NSEC_PER_USEC);
         tcp_rcv_synrecv_state_fastopen(sk);

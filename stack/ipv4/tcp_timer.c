@@ -149,10 +149,14 @@ static bool tcp_write_timeout(struct sock *sk)
     }
     if (!expired)
         expired = retransmits_timed_out(sk, retry_until, icsk->icsk_user_timeout);
-    if (!expired)
-        return false;
-    tcp_write_err(sk);
-    return true;
+    if (expired) {
+        tcp_write_err(sk);
+        return true;
+    }
+    sk->sk_txhash = net_random_u32(net) | 1; /* perhaps another path works (sk_rethink_txhash) */
+    tcp_sk(sk)->timeout_rehash++;
+    NET_INC_STATS(net, LINUX_MIB_TCPTIMEOUTREHASH);
+    return false;
 }
 
 /* Zero-window probe (RFC 9293 3.8.6.1). */
@@ -198,8 +202,10 @@ void tcp_update_rto_stats(struct sock *sk)
 {
     struct tcp_sock *tp = tcp_sk(sk);
 
-    if (!inet_csk(sk)->icsk_retransmits)
+    if (!inet_csk(sk)->icsk_retransmits) {
         tp->total_rto_recoveries++;
+        tp->rto_stamp = tcp_ms_now(sk);
+    }
     inet_csk(sk)->icsk_retransmits++;
     tp->total_rto++;
 }
