@@ -231,8 +231,6 @@ int __tcp_transmit_skb(struct sock *sk, struct sk_buff *skb, int clone_it, u32 r
     atomic_fetch_add(&sk->sk_wmem_alloc, (s32)skb->truesize);
     skb->dst_pending_confirm = READ_ONCE(sk->sk_dst_pending_confirm);
     skb->hash = sk->sk_txhash;
-    skb->priority = (u32)sk->sk_priority;
-    skb->mark = (u32)sk->sk_mark;
 
     tcp_build_header(sk, skb, rcv_nxt, header_size, &opts);
     tcp_account_sent(sk, skb, header_size, rcv_nxt);

@@ -8,14 +8,14 @@ TestSuite(ip_header, .init = script_init, .fini = script_fini);
 
 static int lookups, lookup_error;
 static u32 lookup_mtu;
-static __be32 lookup_daddr;
+static __be32 lookup_daddr, lookup_gateway;
 static int counted_lookup(struct net *net, const struct flowi4 *fl, struct fib_result *res)
 {
     lookups++;
     lookup_daddr = fl->daddr;
     if (lookup_error)
         return lookup_error;
-    *res = (struct fib_result){.ifindex = 2, .type = RTN_UNICAST_, .mtu = lookup_mtu};
+    *res = (struct fib_result){.ifindex = 2, .type = RTN_UNICAST_, .mtu = lookup_mtu, .gateway = lookup_gateway};
     return 0;
 }
 static const struct net_route_ops counted_routes = {.lookup = counted_lookup};
@@ -185,6 +185,22 @@ Test(ip_header, syn_sent_loose_source_route_is_routed_to_its_first_hop)
     cr_assert_eq(be32toh(inet_sk(s->sk)->inet_daddr), 0x0a000009); /* still whom we talk to */
 }
 
+Test(ip_header, syn_sent_strict_source_route_through_a_gateway_is_unreachable)
+{
+    const u8 ssrr[] = {137, 7, 4, 10, 0, 0, 77};
+    struct socket *s = sys_socket_bound();
+
+    script_net->route_ops = &counted_routes;
+    lookup_error = 0;
+    lookup_mtu = 1500;
+    lookup_gateway = htobe32(SCRIPT_PEER);
+    cr_assert_eq(s->ops->setsockopt(s, SOL_IP, IP_OPTIONS, ssrr, sizeof(ssrr)), 0);
+    sys_connect(s, 600);
+    tx_nothing(); /* the first hop must be a neighbour (RFC 791 3.1) */
+    cr_assert_eq(mib(IPSTATS_MIB_OUTNOROUTES), 1);
+    lookup_gateway = 0;
+}
+
 /* ---- the cached route -------------------------------------------------------------------------------------------------- */
 
 Test(ip_header, established_route_is_asked_for_once_and_again_when_it_became_void)
@@ -237,6 +253,29 @@ Test(ip_header, established_without_a_route_data_waits_and_goes_when_there_is_on
     tx(.len = 10);
     tx_ignore();
     rx(.ack = 11);
+}
+
+Test(ip_header, established_packet_cut_for_a_larger_mtu_is_refused_and_goes_again_smaller)
+{
+    struct socket *s;
+
+    script_net->route_ops = &counted_routes;
+    lookup_error = 0;
+    lookup_mtu = 1500;
+    s = script_connected("mss 1460", 65535);
+    lookup_mtu = 1000;
+    rt_cache_flush(script_net); /* TCP notices when IP looks the route up */
+    cr_assert_eq(sys_write(s, 1460 * 2), 1460 * 2);
+    cr_assert_gt(drops(SKB_DROP_REASON_FRAG_TOO_BIG), 0);
+    advance_ms(1000);
+    tx(.seq = 1, .len = 960, .df = 1);
+    tx_ignore();
+    rx();
+    tx(.seq = 961, .len = 960);
+    rx();
+    tx(.seq = 1921, .len = 960);
+    tx(.seq = 2881, .len = 40);
+    rx();
 }
 
 Test(ip_header, established_ip_tos_changes_the_route)

@@ -136,6 +136,77 @@ Test(mtu_probe, established_too_little_to_send_is_no_probe)
     tx_ignore();
 }
 
+Test(mtu_probe, established_window_of_ten_is_too_small_for_a_probe)
+{
+    struct socket *s;
+
+    script_net->ipv4.sysctl_tcp_mtu_probing = 2;
+    script_net->ipv4.sysctl_tcp_base_mss = 512;
+    s = script_accepted("mss 1460,sackOK", 65535);
+    cr_assert_eq(sys_write(s, 20 * 512), 20 * 512);
+    tx(.len = 512);
+    cr_assert_eq(tx_ignore(), 9);
+    rx();
+    tx_ignore();
+    rx();
+}
+
+Test(mtu_probe, established_records_are_not_merged_into_a_probe)
+{
+    struct socket *s = searching();
+
+    cr_assert_eq(sys_setsockopt(s, IPPROTO_TCP, TCP_CORK, 1), 0);
+    cr_assert_eq(sys_send(s, 500, MSG_EOR), 500);
+    tx_nothing();
+    cr_assert_eq(sys_write(s, 4000), 4000);
+    tx(.len = 500);
+    tx(.len = 512);
+    tx_ignore();
+    cr_assert_eq(sys_setsockopt(s, IPPROTO_TCP, TCP_CORK, 0), 0);
+    tx_ignore();
+    rx();
+    tx_ignore();
+}
+
+Test(mtu_probe, established_probe_waits_for_the_peers_window)
+{
+    struct socket *s = searching();
+
+    rx(.len = 1, .win = 3300);
+    tx_ignore();
+    cr_assert_eq(sys_write(s, 512), 512);
+    tx(.len = 512);
+    rx(.len = 1, .ack = sent + 1, .win = 3300);
+    tx_ignore();
+    cr_assert_eq(sys_write(s, 4000), 4000); /* 3034 are needed, 2788 are left */
+    tx_nothing();
+    rx(.win = 3300);
+    tx(.len = 986);
+    tx_ignore();
+    rx(.win = 65535);
+    tx_ignore();
+    rx();
+}
+
+Test(mtu_probe, established_probe_waits_for_room_for_two_in_the_window)
+{
+    struct socket *s = searching();
+    u32 n = cwnd(s) - 1;
+
+    script_net->ipv4.sysctl_tcp_probe_threshold = 2000;
+    cr_assert_eq(sys_write(s, n * 512), n * 512);
+    cr_assert_eq(tx_ignore(), (int)n);
+    script_net->ipv4.sysctl_tcp_probe_threshold = 8;
+    cr_assert_eq(sys_write(s, 5000), 5000);
+    tx_nothing();
+    rx(.ack = sent + 1 + 512);
+    tx(.len = 986);
+    tx_ignore();
+    rx();
+    tx_ignore();
+    rx();
+}
+
 Test(mtu_probe, established_search_ends_within_the_threshold)
 {
     struct socket *s = searching();

@@ -248,3 +248,32 @@ Test(pmtu, unreachable_during_back_off_takes_one_doubling_back)
     rx(.ack = 101);
     cr_assert_eq(sys_state(s), TCP_ESTABLISHED);
 }
+
+Test(pmtu, error_while_a_thread_uses_the_socket_counts_when_it_lets_go)
+{
+    struct socket *s = script_accepted("mss 1460", 65535);
+
+    cr_assert_eq(sys_write(s, 1460), 1460);
+    tx(.len = 1460);
+    lock_sock(s->sk);
+    rx_icmp(ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, 1000, 1);
+    tx_nothing();
+    cr_assert_eq(tcp_sk(s->sk)->mss_cache, 1460);
+    release_sock(s->sk);
+    tx(.seq = 1, .len = 960);
+    tx(.seq = 961, .len = 500);
+    rx(.ack = 1461);
+}
+
+Test(pmtu, error_about_a_route_that_became_void_counts_for_the_new_one)
+{
+    struct socket *s = script_accepted("mss 1460", 65535);
+
+    cr_assert_eq(sys_write(s, 1460), 1460);
+    tx(.len = 1460);
+    rt_cache_flush(script_net);
+    rx_icmp(ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, 1000, 1);
+    tx(.seq = 1, .len = 960);
+    tx(.seq = 961, .len = 500);
+    rx(.ack = 1461);
+}

@@ -427,6 +427,34 @@ Test(ipv4_frag, output_fragments_come_together_again)
     ipnet_free(n);
 }
 
+Test(ipv4_frag, only_the_first_output_fragment_has_options_that_are_not_copied)
+{
+    struct ipnet *n = setup();
+    struct flowi4 fl = {.daddr = htobe32(IPNET_PEERIP)};
+    struct sk_buff *skb = alloc_skb(n->net, MAX_HEADER_ROOM + 40 + 2000);
+    const u8 opts[] = {7, 7, 4, 0, 0, 0, 0, 148, 4, 0, 0, 0}; /* record route; router alert, to be copied */
+    struct ip_options *opt;
+    struct socket *sock;
+    struct sock *sk = ipnet_sock(n, &sock);
+    struct rtable *rt;
+    int err;
+
+    ipnet_resolve(n, IPNET_PEERIP);
+    inet_sk(sk)->pmtudisc = IP_PMTUDISC_DONT;
+    rt = ip_route_output_flow(n->net, &fl, &err);
+    cr_assert_eq(ip_options_get(&opt, opts, sizeof(opts)), 0);
+    skb_reserve(skb, MAX_HEADER_ROOM + 40);
+    memset(skb_put(skb, 2000), 0, 2000);
+    cr_assert_eq(ip_build_and_send_pkt(skb, n->net, sk, rt, fl.saddr, fl.daddr, opt, 0, 0), 0);
+    cr_assert_eq(n->nsent, 2);
+    cr_expect_arr_eq(n->sent[0].data + 34, opts, 12);
+    cr_expect_arr_eq(n->sent[1].data + 34, ((u8[]){1, 1, 1, 1, 1, 1, 1, 148, 4, 0, 0, 0}), 12);
+    free(opt);
+    dst_release(&rt->dst);
+    sock_release(sock);
+    ipnet_free(n);
+}
+
 Test(ipv4_output, df_larger_than_the_mtu_is_refused)
 {
     struct ipnet *n = setup();
