@@ -318,7 +318,10 @@ static int move_file(struct file *f, const char *reason)
     return rc;
 }
 
-/* f->lock held; f is FILE_LISTEN_BOTH. What was accepted, or is in its handshake, stays ours to accept(). */
+/* f->lock held; f is FILE_LISTEN_BOTH. What was accepted, or is in its handshake, stays ours to accept(): nothing can put
+ * it into the kernel's accept queue. When the program ends, the unaccepted are reset; of a half-open one nothing is told
+ * the peer, whose ACK the kernel answers by a reset: as Linux when a listener goes, but also when another process that
+ * inherited the listener could have taken them. */
 static int move_listener(struct file *f, const char *reason)
 {
     struct sock *sk = f->private_data ? f->private_data->sk : NULL;

@@ -525,6 +525,7 @@ static int open_dev(int ifindex, struct net_device **res, const char **why)
     }
     o->dev = dev;
     *res = o->dev;
+    backstop_kick(); /* if it sleeps, then on the devices that there were */
     return 0;
 }
 

@@ -69,4 +69,21 @@ if serve nc cs 9000 nc -l -p 9000 >/dev/null 2>&1 || serve nc cs 9000 nc -l 9000
 else
     not_ok "nc -l" "it did not start"
 fi
+# Nobody waits in a call of the stack: the handshake is made all the same. What was never accepted is reset at the end.
+if serve busy cs 9100 "$PYTHON" -c 'import socket, time; l = socket.create_server(("", 9100)); time.sleep(3)'; then
+    said=$(peer "$PYTHON" -c '
+import socket, sys
+c = socket.create_connection((sys.argv[1], 9100), 1.5)
+print("connected")
+c.settimeout(10)
+try:
+    print(c.recv(1))
+except ConnectionResetError:
+    print("reset")' "$ADDR_C" 2>&1 | tail -n 2 | tr '\n' ' ')
+    same "a listener whose program sleeps" "$said" "connected reset "
+    stop busy -INT
+    served_by_stack "a listener whose program sleeps: through the stack" busy TcpPassiveOpens
+else
+    not_ok "a listener whose program sleeps" "it did not start"
+fi
 report_end
