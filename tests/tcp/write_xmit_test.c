@@ -85,6 +85,23 @@ Test(write_xmit, cut_keeps_psh_and_fin_for_the_end)
     tx();
 }
 
+Test(write_xmit, cut_of_a_packet_with_fin_leaves_it_at_the_end)
+{
+    struct socket *s = with_window(1460);
+
+    cr_assert_eq(sys_write(s, 1460), 1460);
+    tx(.len = 1460);
+    cr_assert_eq(sys_write(s, 2000), 2000);
+    cr_assert_eq(sys_shutdown(s, SHUT_WR), 0);
+    tx_nothing();
+    rx(.win = 1460);
+    tx(.flags = "A", .len = 1460);
+    rx(.win = 1460);
+    tx(.flags = "FPA", .len = 540);
+    rx(.flags = "FA");
+    tx();
+}
+
 /* ---- tcp_init_tso_segs ------------------------------------------------------------------------------------------------ */
 
 Test(write_xmit, mss_that_fell_cuts_anew_what_was_queued_for_the_old)
@@ -134,6 +151,22 @@ Test(write_xmit, nagle_last_bytes_go_with_the_fin)
     tx();
 }
 
+Test(write_xmit, nagle_fin_pulls_the_cork_also_when_it_could_not_go_at_once)
+{
+    struct socket *s = with_window(1460);
+
+    cr_assert_eq(sys_setsockopt(s, IPPROTO_TCP, TCP_CORK, 1), 0);
+    cr_assert_eq(sys_write(s, 1460), 1460);
+    tx(.len = 1460);
+    cr_assert_eq(sys_write(s, 10), 10);
+    cr_assert_eq(sys_shutdown(s, SHUT_WR), 0);
+    tx_nothing();
+    rx(.win = 1460);
+    tx(.flags = "FPA", .len = 10);
+    rx(.flags = "FA");
+    tx();
+}
+
 /* ---- urgent pointer (RFC 9293 3.8.5, RFC 6093) ----------------------------------------------------------------------------- */
 
 Test(write_xmit, urgent_pointer_counts_from_each_segment)
@@ -142,9 +175,11 @@ Test(write_xmit, urgent_pointer_counts_from_each_segment)
 
     cr_assert_eq(sys_setsockopt(s, IPPROTO_TCP, TCP_CORK, 1), 0);
     cr_assert_eq(sys_write(s, 1000), 1000);
-    cr_assert_eq(sys_send(s, 1000, MSG_OOB), 1000);
-    tx(.flags = "AU", .len = 1460, .urg = 2000);
-    tx(.flags = "PAU", .len = 540, .urg = 540);
+    cr_assert_eq(sys_send(s, 4000, MSG_OOB), 4000);
+    tx(.flags = "AU", .len = 1460, .urg = 5000);
+    tx(.flags = "AU", .len = 1460, .urg = 3540);
+    tx(.flags = "AU", .len = 1460, .urg = 2080);
+    tx(.flags = "PAU", .len = 620, .urg = 620);
     cr_assert_eq(sys_setsockopt(s, IPPROTO_TCP, TCP_CORK, 0), 0);
     cr_assert_eq(sys_setsockopt(s, IPPROTO_TCP, TCP_NODELAY, 1), 0);
     cr_assert_eq(sys_write(s, 5), 5);
