@@ -18,7 +18,7 @@ SETTINGS = {
 }
 COLORS = ("#1f5fa8", "#c2571a")
 LIGHT = ("#8fb8e0", "#eeb48f")
-WIDTH, PANEL, GAP, LEFT, RIGHT, TOP = 900, 170, 58, 74, 20, 64
+WIDTH, PANEL, GAP, LEFT, RIGHT, TOP = 900, 170, 66, 74, 20, 64
 
 
 def ticks(high):
@@ -68,18 +68,19 @@ def panel(svg, top, title, unit, seconds, curves):
     def px(t): return LEFT + t / seconds * (WIDTH - LEFT - RIGHT)
     def py(v): return top + PANEL - v / high * PANEL
     svg.text(LEFT, top - 8, title, size=13, color="#111")
-    x = WIDTH - RIGHT
-    for label, color, _, _ in reversed(curves):
-        svg.text(x, top - 8, label, "end", color=color)
-        x -= 7.1 * len(label) + 24
-        svg.line(x, top - 12, x + 16, top - 12, color)
-        x -= 14
+    def width(label): return 22 + 6.4 * len(label) + 16 # swatch, text, gap
+    x = WIDTH - RIGHT - sum(width(label) for label, _, _, _ in curves)
+    for label, color, stroke, _ in curves:
+        svg.curve([(x, top - 12), (x + 16, top - 12)], color, stroke)
+        svg.text(x + 22, top - 8, label)
+        x += width(label)
     for v in ticks(high):
         svg.line(LEFT, py(v), WIDTH - RIGHT, py(v))
         svg.text(LEFT - 6, py(v) + 4, number(v), "end")
     for t in ticks(seconds):
         svg.line(px(t), top + PANEL, px(t), top + PANEL + 4, "#999")
-        svg.text(px(t), top + PANEL + 17, number(t) + (" s" if t == 0 else ""), "middle")
+        svg.text(px(t), top + PANEL + 17, number(t), "middle")
+    svg.text(WIDTH - RIGHT, top + PANEL + 32, "time, s", "end", color="#666")
     svg.text(16, top + PANEL / 2, unit, "middle", extra=f' transform="rotate(-90 16 {top + PANEL / 2:.1f})"')
     for _, color, width, c in curves:
         svg.curve([(px(t), py(v)) for t, v in c], color, width)
@@ -103,10 +104,10 @@ def draw(name, title, rows, path):
     windows, rates = [], []
     for f in flows:
         i = int(f)
-        windows.append((of(f, "in flight"), LIGHT[i], 1, column(f, "inflight")))
+        windows.append((of(f, "in flight"), LIGHT[i], 3, column(f, "inflight")))
         rates.append((of(f, "received"), COLORS[i], 1.5, smooth(column(f, "bytes_per_s", 8e-6), 4)))
     for f in flows:
-        windows.append((of(f, "cwnd"), COLORS[int(f)], 1.5, column(f, "cwnd")))
+        windows.append((of(f, "cwnd"), COLORS[int(f)], 1, column(f, "cwnd")))
     top = TOP + 12
     panel(svg, top, "Congestion window and in flight", "packets", seconds, windows)
     panel(svg, top + PANEL + GAP, "Throughput", "Mbit/s", seconds, rates)
