@@ -37,7 +37,8 @@ static const struct carried_option {
     {IPPROTO_IP, IP_TOS},            {IPPROTO_IP, IP_TTL},           {IPPROTO_TCP, TCP_NODELAY},
     {IPPROTO_TCP, TCP_CORK},         {IPPROTO_TCP, TCP_KEEPIDLE},    {IPPROTO_TCP, TCP_KEEPINTVL},
     {IPPROTO_TCP, TCP_KEEPCNT},      {IPPROTO_TCP, TCP_LINGER2},     {IPPROTO_TCP, TCP_USER_TIMEOUT},
-    {IPPROTO_TCP, TCP_NOTSENT_LOWAT},
+    {IPPROTO_TCP, TCP_NOTSENT_LOWAT}, {SOL_SOCKET, SO_ZEROCOPY},
+    {SOL_SOCKET, SO_TIMESTAMPING}, /* SOF_TIMESTAMPING_OPT_ID then counts from here on: the kernel cannot be told another start */
 };
 struct option_value {
     socklen_t len; /* 0: the stack does not know it */
@@ -124,6 +125,8 @@ static void to_twin_state(const struct tcp_handover_state *h, int family, struct
         .options = h->options,
         .mss_clamp = h->mss_clamp,
         .tsval = h->tsval,
+        .zc_next = h->zc_next,
+        .zc_unread = h->zc_unread,
         .peek_send = peek_send,
         .peek_recv = peek_recv,
         .arg = sk,

@@ -36,6 +36,7 @@ struct twin_state {
     u8 snd_wscale, rcv_wscale, options; /* TCPI_OPT_* */
     u16 mss_clamp;
     u32 tsval;
+    u32 zc_next, zc_unread; /* as in struct tcp_handover_state */
     /* len bytes from off after snd_una / copied_seq; returns the bytes copied. */
     ssize_t (*peek_send)(void *arg, u32 off, void *buf, u32 len);
     ssize_t (*peek_recv)(void *arg, u32 off, void *buf, u32 len);

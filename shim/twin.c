@@ -14,6 +14,7 @@
 #ifndef SO_BUF_LOCK
 #define SO_BUF_LOCK 72 /* linux 5.15 */
 #endif
+#define MAX_ZEROCOPY_CALLS (1u << 20) /* 2.5 us each */
 #define CHUNK 65536u
 
 static int sso(int fd, int level, int name, int val)
@@ -225,6 +226,34 @@ static int bind_local(int fd, int family, __be32 laddr, __be16 lport)
     return rc;
 }
 
+/* The kernel numbers calls with MSG_ZEROCOPY from 0. It must go on where the stack stopped, or the program waits for
+ * completions that never come. In repair mode, at the receive queue, a call whose bytes cannot be read fails, moves
+ * nothing, and yet is counted and completed: as many of these as the program made, then what it has read is read. */
+static int set_zerocopy(int fd, const struct twin_state *st)
+{
+    char control[256];
+    struct msghdr m = {0};
+    int rc;
+
+    if (!st->zc_next)
+        return 0;
+    if (st->zc_next > MAX_ZEROCOPY_CALLS) {
+        shim_warn("the kernel numbers a connection's MSG_ZEROCOPY calls from 0 again: there were %u", st->zc_next);
+        return 0;
+    }
+    rc = sso(fd, SOL_SOCKET, SO_ZEROCOPY, 1);
+    if (!rc)
+        rc = sso(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, TCP_RECV_QUEUE);
+    for (u32 i = 0; !rc && i < st->zc_next; i++) {
+        real_send(fd, (void *)8, 1, MSG_ZEROCOPY | MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (i + 1 == st->zc_unread)
+            do
+                m = (struct msghdr){.msg_control = control, .msg_controllen = sizeof(control)};
+            while (real_recvmsg(fd, &m, MSG_ERRQUEUE | MSG_DONTWAIT) >= 0);
+    }
+    return rc;
+}
+
 /* Bound, sequence numbers set, connected: the twin in repair mode and ESTABLISHED at the 4-tuple. */
 static int establish(int fd, const struct twin_state *st)
 {
@@ -270,6 +299,8 @@ int twin_inject(int fd, const struct twin_state *st)
         if (!rc)
             rc = fill_queue(fd, st, st->peek_recv, 0, inq, 0);
     }
+    if (!rc)
+        rc = set_zerocopy(fd, st);
     if (!rc)
         rc = sso(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, TCP_SEND_QUEUE);
     if (!rc)

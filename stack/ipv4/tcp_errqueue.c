@@ -39,6 +39,21 @@ void tcp_zerocopy_complete(struct sock *sk, struct sk_buff *skb)
     sk->sk_error_report(sk);
 }
 
+u32 tcp_zerocopy_unread(struct sock *sk)
+{
+    u32 first = tcp_sk(sk)->zckey;
+    struct sk_buff *skb;
+
+    spin_lock(&sk->sk_error_queue.lock);
+    skb_queue_walk (&sk->sk_error_queue, skb)
+        if (SKB_EXT_ERR(skb)->ee.ee_origin == SO_EE_ORIGIN_ZEROCOPY) {
+            first = SKB_EXT_ERR(skb)->ee.ee_info;
+            break;
+        }
+    spin_unlock(&sk->sk_error_queue.lock);
+    return first;
+}
+
 /* As Linux: a failed connection attempt leaves the error here with where it came from. Linux does so without
  * IP_RECVERR too; here a program must have asked, so that others poll no EPOLLERR that they cannot clear. */
 void tcp_icmp_error(struct sock *sk, const struct sk_buff *icmp, int err, u32 info)

@@ -41,6 +41,8 @@ int tcp_extract(struct sock *sk, struct tcp_handover_state *st)
         .mss_clamp = tp->rx_opt.mss_clamp,
         .tsval = tcp_time_stamp_ts(tp) + tp->tsoffset,
         .ts_recent = tp->rx_opt.ts_recent,
+        .zc_next = tp->zckey,
+        .zc_unread = tcp_zerocopy_unread(sk),
         .fin_queued = tcp_in_states(sk, TCPF_FIN_WAIT1 | TCPF_FIN_WAIT2 | TCPF_LAST_ACK | TCPF_CLOSING),
         .fin_acked = sk->sk_state == TCP_FIN_WAIT2,
         .fin_rcvd = tcp_in_states(sk, TCPF_CLOSE_WAIT | TCPF_LAST_ACK | TCPF_CLOSING),

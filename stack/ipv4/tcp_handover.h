@@ -23,6 +23,7 @@ struct tcp_handover_state { /* addresses and ports in network order, the rest ho
     bool fin_acked;        /* and the peer acknowledged it */
     bool fin_rcvd;         /* the peer's FIN was received (its sequence is rcv_nxt) */
     u32 iss;               /* SYN_SENT: our initial sequence number */
+    u32 zc_next, zc_unread; /* MSG_ZEROCOPY: number of the next call, and of the first whose completion is not read */
 };
 
 /* Role: freeze the connection (it stays in the tables but answers nothing: segments are dropped until

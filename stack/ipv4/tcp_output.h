@@ -107,6 +107,8 @@ bool tcp_under_memory_pressure(const struct sock *sk);
 void tcp_clear_xmit_timers(struct sock *sk);
 /* A MSG_ZEROCOPY send was copied: tell the error queue (tcp_errqueue.c). Takes skb, an empty one, over. */
 void tcp_zerocopy_complete(struct sock *sk, struct sk_buff *skb);
+/* The first call whose completion the program has not read; that of the next call when it has read all. */
+u32 tcp_zerocopy_unread(struct sock *sk);
 /* tcp_timestamping.c: follow the last byte of this send call; skb was (partly) acknowledged; skb was cut in two. */
 void tcp_tx_timestamp(struct sock *sk, u32 tsflags);
 u32 tcp_tskey(const struct sock *sk, bool tcp); /* proto.tskey */

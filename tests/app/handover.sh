@@ -65,7 +65,7 @@ try() {
 moved() { [ -n "$KERNEL_ONLY" ] || check "$1: handed over" "$(cat "$1.log" 2>&1)" grep -q 'goes on in the kernel because' "$1.log"; }
 
 for c in fdopen fork_child_uses fork_parent_closes fork_parent_exits fork_chain scm_rights unread_moves \
-    peer_closed_moves mapped_moves options_move sleeper_follows poller_follows; do
+    peer_closed_moves mapped_moves options_move zerocopy_moves sleeper_follows poller_follows; do
     try $c
     moved $c
 done

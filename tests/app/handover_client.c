@@ -4,6 +4,7 @@
  * went wrong; handover.sh compares. Built and run by handover.sh; nothing here knows of sluice. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <linux/errqueue.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -353,6 +354,45 @@ static void options_move(void)
     MUST((fcntl(0, F_GETFL) & O_NONBLOCK) && read(0, &v, 1) < 0 && errno == EAGAIN);
 }
 
+/* The range of calls that the next completion on the error queue is about; false: none within a second. */
+static int completed(int fd, unsigned *lo, unsigned *hi)
+{
+    char control[256];
+    for (int i = 0; i < 100; i++) {
+        struct msghdr m = {.msg_control = control, .msg_controllen = sizeof(control)};
+        if (recvmsg(fd, &m, MSG_ERRQUEUE | MSG_DONTWAIT) >= 0) {
+            struct sock_extended_err *e = (void *)CMSG_DATA(CMSG_FIRSTHDR(&m));
+            *lo = e->ee_info;
+            *hi = e->ee_data;
+            return e->ee_origin == SO_EE_ORIGIN_ZEROCOPY;
+        }
+        usleep(10000);
+    }
+    return 0;
+}
+
+static void zerocopy_sends(int fd, int n)
+{
+    char buf[100];
+    while (n--)
+        MUST(send(fd, "0123456789", 10, MSG_ZEROCOPY) == 10 && recv(fd, buf, 10, MSG_WAITALL) == 10);
+}
+
+/* Calls with MSG_ZEROCOPY keep their numbers: what was read is not told again, what was not is. */
+static void zerocopy_moves(void)
+{
+    int fd = dial("echo\n"), one = 1;
+    unsigned lo, hi, next;
+    MUST(setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)) == 0);
+    zerocopy_sends(fd, 3);
+    MUST(completed(fd, &lo, &hi) && lo == 0 && hi == 2);
+    zerocopy_sends(fd, 2);
+    MUST(dup2(fd, 0) == 0);
+    zerocopy_sends(0, 2);
+    for (next = 3; next < 7; next = hi + 1)
+        MUST(completed(0, &lo, &hi) && lo == next && hi < 7);
+}
+
 /* A thread sleeps in read() while the connection moves away under it: here by a child's touch. */
 static void sleeper_follows(void)
 {
@@ -430,6 +470,7 @@ static const struct {
     {"mapped_moves", mapped_moves},
     {"syn_sent_moves", syn_sent_moves},
     {"options_move", options_move},
+    {"zerocopy_moves", zerocopy_moves},
     {"sleeper_follows", sleeper_follows},
     {"poller_follows", poller_follows},
     {"fork_server", fork_server},
