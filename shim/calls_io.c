@@ -183,10 +183,19 @@ SHIM_EXPORT ssize_t pwritev64v2(int fd, const struct iovec *iov, int n, off64_t 
 
 /* ---- recv ----------------------------------------------------------------------------------------------------- */
 
-static ssize_t file_recv(struct file *f, void *buf, size_t n, int flags, socklen_t *alen)
+/* A connected TCP socket names no sender (length 0); an entry of the error queue may name a destination. */
+static void name_out(const struct sk_msghdr *m, void *name, socklen_t *len)
 {
+    if (m->msg_namelen)
+        memcpy(name, m->msg_name, min(*len, m->msg_namelen));
+    *len = m->msg_namelen;
+}
+
+static ssize_t file_recv(struct file *f, void *buf, size_t n, int flags, void *addr, socklen_t *alen)
+{
+    struct sockaddr_storage name;
     struct iovec iov = {buf, min(n, MAX_RW_COUNT)};
-    struct sk_msghdr m = {0};
+    struct sk_msghdr m = {.msg_name = &name};
     bool nonblock = file_nonblock(f) || (flags & MSG_DONTWAIT);
     ssize_t r;
 
@@ -197,14 +206,14 @@ static ssize_t file_recv(struct file *f, void *buf, size_t n, int flags, socklen
     iov_iter_init(&m.msg_iter, &iov, 1, iov.iov_len);
     r = sock_recvmsg(f->private_data, &m, flags);
     DRIVE_AND_RETRY(r, nonblock, sock_recvmsg(f->private_data, &m, flags));
-    if (r >= 0 && alen) /* a connected TCP socket names no sender */
-        *alen = 0;
+    if (r >= 0 && addr && alen)
+        name_out(&m, addr, alen);
     return r;
 }
 
 SHIM_EXPORT ssize_t recv(int fd, void *buf, size_t n, int flags)
 {
-    return FILE_CALL(fd, real_recv(fd, buf, n, flags), file_recv(f, buf, n, flags, NULL));
+    return FILE_CALL(fd, real_recv(fd, buf, n, flags), file_recv(f, buf, n, flags, NULL, NULL));
 }
 
 SHIM_EXPORT ssize_t __recv_chk(int fd, void *buf, size_t n, size_t buflen, int flags)
@@ -217,7 +226,7 @@ SHIM_EXPORT ssize_t __recv_chk(int fd, void *buf, size_t n, size_t buflen, int f
 SHIM_EXPORT ssize_t recvfrom(int fd, void *buf, size_t n, int flags, __SOCKADDR_ARG addr, socklen_t *alen)
 {
     return FILE_CALL(fd, real_recvfrom(fd, buf, n, flags, addr, alen),
-                     file_recv(f, buf, n, flags, addr.__sockaddr__ ? alen : NULL));
+                     file_recv(f, buf, n, flags, addr.__sockaddr__, alen));
 }
 
 SHIM_EXPORT ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t buflen, int flags, struct sockaddr *addr,
@@ -230,7 +239,9 @@ SHIM_EXPORT ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t buflen, i
 
 static ssize_t file_recvmsg(struct file *f, struct msghdr *msg, int flags)
 {
-    struct sk_msghdr m = {.msg_control = msg->msg_control, .msg_controllen = msg->msg_controllen};
+    struct sockaddr_storage name;
+    struct sk_msghdr m = {
+        .msg_name = &name, .msg_control = msg->msg_control, .msg_controllen = msg->msg_controllen};
     bool nonblock = file_nonblock(f) || (flags & MSG_DONTWAIT);
     ssize_t total, r;
 
@@ -247,7 +258,7 @@ static ssize_t file_recvmsg(struct file *f, struct msghdr *msg, int flags)
     if (r < 0)
         return r;
     if (msg->msg_name)
-        msg->msg_namelen = m.msg_namelen; /* 0: a connected TCP socket names no sender */
+        name_out(&m, msg->msg_name, &msg->msg_namelen);
     msg->msg_flags = (int)m.msg_flags;
     msg->msg_controllen = msg->msg_control ? (size_t)((char *)m.msg_control - (char *)msg->msg_control) : 0;
     return r;

@@ -16,7 +16,7 @@ struct iov_iter {
 };
 
 struct sk_msghdr {
-    void *msg_name;
+    void *msg_name; /* received: room for a sockaddr_storage, or NULL */
     socklen_t msg_namelen;
     struct iov_iter msg_iter;
     void *msg_control;

@@ -126,6 +126,8 @@ static int set_timestamping(struct sock *sk, int val)
     if ((val & ~TS_MASK) || ((val & TS_OPT_ID_TCP) && !(val & SOF_TIMESTAMPING_OPT_ID)) ||
         ((val & SOF_TIMESTAMPING_OPT_STATS) && !(val & SOF_TIMESTAMPING_OPT_TSONLY)))
         return -EINVAL;
+    if (val & SOF_TIMESTAMPING_BIND_PHC) /* no device of ours has a clock */
+        return -EOPNOTSUPP;
     if ((val & SOF_TIMESTAMPING_OPT_ID) && !(sk->sk_tsflags & SOF_TIMESTAMPING_OPT_ID)) {
         if (sk->sk_type == SOCK_STREAM && (TCPF(sk->sk_state) & (TCPF_CLOSE | TCPF_LISTEN)))
             return -EINVAL;
@@ -407,8 +409,6 @@ static int get_int(struct socket *sock, int optname, int *v)
     case OPT_TIMESTAMP_NEW: *v = sock_flag(sk, SOCK_RCVTSTAMP) && !sock_flag(sk, SOCK_TIMESTAMPNS); return 0;
     case OPT_TIMESTAMPNS_OLD:
     case OPT_TIMESTAMPNS_NEW: *v = sock_flag(sk, SOCK_RCVTSTAMP) && sock_flag(sk, SOCK_TIMESTAMPNS); return 0;
-    case OPT_TIMESTAMPING_OLD:
-    case OPT_TIMESTAMPING_NEW: *v = (int)sk->sk_tsflags; return 0;
     case SO_RCVLOWAT: *v = sk->sk_rcvlowat; return 0;
     case SO_SNDLOWAT: *v = 1; return 0;
     case SO_ACCEPTCONN: *v = sk->sk_state == TCP_LISTEN; return 0;
@@ -498,6 +498,10 @@ int sock_getsockopt(struct socket *sock, int level, int optname, void *optval, s
     case SO_MAX_PACING_RATE:
         v64 = get_max_pacing_rate(sk, *len);
         return give(&v64, *len >= sizeof(v64) ? sizeof(v64) : sizeof(u32), optval, len);
+    case OPT_TIMESTAMPING_OLD:
+    case OPT_TIMESTAMPING_NEW: /* struct so_timestamping: flags, and the clock of BIND_PHC, which is none */
+        v64 = sk->sk_tsflags;
+        return give(&v64, sizeof(v64), optval, len);
     case OPT_COOKIE:
         if (*len < sizeof(v64))
             return -EINVAL;
@@ -514,14 +518,15 @@ int sock_getsockopt(struct socket *sock, int level, int optname, void *optval, s
 
 /* ---- control messages ---------------------------------------------------------------------------------------------------- */
 
-/* One message of SOL_SOCKET. The privilege that SO_MARK asks for is not looked at: TCP uses the socket's mark, as
- * Linux. */
+/* One message of SOL_SOCKET. SO_MARK and SO_PRIORITY are accepted and change nothing, as with Linux's TCP, which takes
+ * the socket's own. */
 static int sock_cmsg_one(const struct cmsghdr *cmsg, struct sockcm_cookie *sockc)
 {
     u32 v;
 
     switch (cmsg->cmsg_type) {
     case SO_MARK:
+    case SO_PRIORITY:
         return cmsg->cmsg_len == CMSG_LEN(sizeof(v)) ? 0 : -EINVAL;
     case OPT_TIMESTAMPING_OLD:
     case OPT_TIMESTAMPING_NEW:

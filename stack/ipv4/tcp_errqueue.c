@@ -8,13 +8,14 @@
 #include "tcp_output.h"
 #include <linux/icmp.h>
 
-/* Join a completion to the last one, as Linux does: ranges of calls, ee_info to ee_data. sk_error_queue.lock held. */
+/* Join a completion to the last one, as Linux does: ranges of calls, ee_info to ee_data, the last one's follower here
+ * by construction. sk_error_queue.lock held. */
 static bool tcp_zerocopy_extend(struct sock *sk, u32 id)
 {
     struct sk_buff *tail = skb_peek_tail(&sk->sk_error_queue);
     struct sock_exterr_skb *serr = tail ? SKB_EXT_ERR(tail) : NULL;
 
-    if (!serr || serr->ee.ee_origin != SO_EE_ORIGIN_ZEROCOPY || serr->ee.ee_data + 1 != id)
+    if (!serr || serr->ee.ee_origin != SO_EE_ORIGIN_ZEROCOPY)
         return false;
     serr->ee.ee_data = id;
     return true;
@@ -90,7 +91,7 @@ static void tcp_put_error(struct sk_msghdr *msg, const struct sock_exterr_skb *e
     } errhdr = {e->ee, e->offender};
 
     if (msg->msg_name && e->about.sin_family == AF_INET) {
-        memcpy(msg->msg_name, &e->about, min(msg->msg_namelen, (socklen_t)sizeof(e->about)));
+        memcpy(msg->msg_name, &e->about, sizeof(e->about));
         msg->msg_namelen = sizeof(e->about);
     }
     put_cmsg(msg, SOL_IP, IP_RECVERR, sizeof(errhdr), &errhdr);
@@ -118,7 +119,7 @@ static void tcp_put_error6(struct sk_msghdr *msg, const struct sock_exterr_skb *
         errhdr.offender = v4mapped(&e->offender);
     if (msg->msg_name && e->about.sin_family == AF_INET) {
         about = v4mapped(&e->about);
-        memcpy(msg->msg_name, &about, min(msg->msg_namelen, (socklen_t)sizeof(about)));
+        memcpy(msg->msg_name, &about, sizeof(about));
         msg->msg_namelen = sizeof(about);
     }
     put_cmsg(msg, SOL_IPV6, IPV6_RECVERR, sizeof(errhdr), &errhdr);

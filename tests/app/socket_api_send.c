@@ -405,10 +405,14 @@ void g_errqueue(void)
     CALL(sendmsg(fd, &m, 0));
     ts = 1 << 16;
     CALL(setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &ts, sizeof(ts)));
-    ts |= SOF_TIMESTAMPING_OPT_ID;
-    CALL(setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &ts, sizeof(ts)));
     ts = SOF_TIMESTAMPING_OPT_STATS;
     CALL(setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &ts, sizeof(ts)));
+    ts = SOF_TIMESTAMPING_BIND_PHC;
+    CALL(setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &ts, sizeof(ts)));
+    int both[2] = {7, 7};
+    socklen_t len = sizeof(both);
+    CALL(getsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, both, &len));
+    SAY("%d bytes: %d %d", (int)len, both[0], both[1]);
     close(fd);
 }
 

@@ -340,6 +340,20 @@ Test(send, corked_tail_goes_with_the_fin)
     rx();
 }
 
+Test(send, corked_fin_that_the_window_held_back_goes_when_it_opens)
+{
+    struct socket *s = script_accepted("mss 1000", 65535);
+
+    cr_assert_eq(sys_setsockopt(s, IPPROTO_TCP, TCP_CORK, 1), 0);
+    rx(.win = 0);
+    sys_write(s, 10);
+    cr_assert_eq(sys_shutdown(s, SHUT_WR), 0);
+    tx_nothing();
+    rx(.win = 1000);
+    tx(.flags = "FPA", .len = 10);
+    rx();
+}
+
 Test(send, splice_eof_pushes_what_msg_more_held_back)
 {
     struct socket *s = script_accepted("mss 1000", 65535);
@@ -491,6 +505,23 @@ Test(send, no_slot_left_blocking_write_pushes_what_was_copied_before_it_sleeps)
     rx(.ack = 3001);
     cr_assert_eq(sys_tcp_info(s).tcpi_unacked, 0);
     page_pool_heap_destroy(pool);
+}
+
+static struct page *no_page(struct page_pool *pool) { return NULL; }
+
+Test(send, no_slot_at_all_write_would_block_and_leaves_nothing_queued)
+{
+    struct page_pool *pool = script_net->tx_pool;
+    struct socket *s = script_accepted("mss 1000", 20000);
+
+    pool_alloc = pool->alloc;
+    pool->alloc = no_page;
+    cr_assert_eq(sys_write(s, 3000), -EAGAIN);
+    cr_assert_eq(queued(s), 0);
+    pool->alloc = pool_alloc;
+    cr_assert_eq(sys_write(s, 10), 10);
+    tx(.len = 10);
+    rx();
 }
 
 Test(send, full_send_buffer_blocking_write_goes_on_with_each_ack)

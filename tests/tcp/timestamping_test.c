@@ -64,6 +64,18 @@ static struct socket *stamped(int flags)
     return s;
 }
 
+struct ts_cmsg { /* a cmsghdr and its data */
+    size_t cmsg_len;
+    int cmsg_level, cmsg_type;
+    u32 flags, pad;
+};
+
+static struct ts_cmsg ask(u32 flags)
+{
+    return (struct ts_cmsg){
+        .cmsg_len = CMSG_LEN(sizeof(u32)), .cmsg_level = SOL_SOCKET, .cmsg_type = SO_TIMESTAMPING, .flags = flags };
+}
+
 Test(timestamping, sched_snd_and_ack_of_one_write)
 {
     struct socket *s = stamped(ONLY | SOF_TIMESTAMPING_TX_SCHED | SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_TX_ACK);
@@ -110,11 +122,15 @@ Test(timestamping, ack_waits_for_the_last_byte_of_the_write)
 
 Test(timestamping, snd_of_a_write_that_is_cut_comes_once_with_its_last_part)
 {
-    struct socket *s = script_accepted("mss 1000", 1500);
+    struct socket *s = script_accepted("mss 1000", 8000);
 
     cr_assert_eq(sys_setsockopt(s, SOL_SOCKET, SO_TIMESTAMPING, ONLY | SOF_TIMESTAMPING_TX_SOFTWARE), 0);
+    rx(.len = 1);
+    tx_ignore();
+    rx(.len = 1, .win = 1000); /* taken back */
+    tx_ignore();
     cr_assert_eq(sys_write(s, 2500), 2500);
-    cr_assert_gt(tx_ignore(), 0);
+    tx(.len = 1000);
     cr_assert_eq(next_error(s).n, -EAGAIN);
     rx(.win = 4000);
     tx_ignore();
@@ -122,6 +138,41 @@ Test(timestamping, snd_of_a_write_that_is_cut_comes_once_with_its_last_part)
     tx_ignore();
     expect_stamp(s, SCM_TSTAMP_SND, 2499);
     rx(.ack = 2501);
+}
+
+Test(timestamping, ack_of_a_byte_before_the_cut_comes_with_the_first_part)
+{
+    struct socket *s = stamped(ONLY);
+    struct ts_cmsg c = ask(SOF_TIMESTAMPING_TX_ACK);
+
+    rx(.len = 1);
+    tx_ignore();
+    rx(.len = 1, .win = 1000); /* taken back */
+    tx_ignore();
+    cr_assert_eq(sys_sendmsg(s, 500, MSG_MORE, &c, sizeof(c)), 500);
+    cr_assert_eq(sys_write(s, 2000), 2000); /* joins it, and asks for nothing */
+    tx(.len = 1000);
+    rx(.ack = 1001);
+    tx_ignore();
+    expect_stamp(s, SCM_TSTAMP_ACK, 499);
+    rx(.win = 8000);
+    tx_ignore();
+    rx();
+    cr_assert_eq(next_error(s).n, -EAGAIN);
+}
+
+Test(timestamping, ids_count_from_the_first_byte_that_is_not_acknowledged)
+{
+    struct socket *s = script_accepted("mss 1000", 65535);
+
+    cr_assert_eq(sys_write(s, 50), 50);
+    tx(.len = 50);
+    cr_assert_eq(sys_setsockopt(s, SOL_SOCKET, SO_TIMESTAMPING, ONLY | SOF_TIMESTAMPING_TX_ACK), 0);
+    rx(.ack = 51);
+    cr_assert_eq(sys_write(s, 10), 10);
+    tx(.len = 10);
+    rx(.ack = 61);
+    expect_stamp(s, SCM_TSTAMP_ACK, 59);
 }
 
 Test(timestamping, without_tsonly_the_packet_comes_back)
@@ -182,18 +233,6 @@ Test(timestamping, full_receive_buffer_drops_stamps)
 
 /* ---- control messages ---------------------------------------------------------------------------------------- */
 
-struct ts_cmsg { /* a cmsghdr and its data */
-    size_t cmsg_len;
-    int cmsg_level, cmsg_type;
-    u32 flags, pad;
-};
-
-static struct ts_cmsg ask(u32 flags)
-{
-    return (struct ts_cmsg){
-        .cmsg_len = CMSG_LEN(sizeof(u32)), .cmsg_level = SOL_SOCKET, .cmsg_type = SO_TIMESTAMPING, .flags = flags };
-}
-
 Test(timestamping, control_message_asks_for_one_call)
 {
     struct socket *s = stamped(ONLY);
@@ -244,7 +283,10 @@ Test(timestamping, control_message_that_is_wrong_sends_nothing)
     cr_assert_eq(sys_sendmsg(s, 20, 0, &c, sizeof(c)), 20);
     tx(.len = 20);
     c = ask(99);
-    c.cmsg_level = SOL_IP; /* not looked at */
+    c.cmsg_level = SOL_IP; /* not looked at, but for its length */
+    c.cmsg_len = 4096;
+    cr_assert_eq(sys_sendmsg(s, 20, 0, &c, sizeof(c)), -EINVAL);
+    c.cmsg_len = CMSG_LEN(sizeof(u32));
     cr_assert_eq(sys_sendmsg(s, 20, 0, &c, sizeof(c)), 20);
     rx();
     tx(.len = 20);
@@ -463,6 +505,60 @@ Test(timestamping, icmp_error_of_a_connection_attempt_is_queued_with_its_source)
     cr_assert_eq(st.ee.ee_type, ICMP_DEST_UNREACH);
     cr_assert_eq(st.ee.ee_code, ICMP_HOST_UNREACH);
     cr_assert_eq(st.offender.sin_family, AF_INET);
+}
+
+Test(timestamping, icmp_error_behind_another_is_the_sockets_error_when_the_first_was_read)
+{
+    struct socket *s = sys_socket_bound();
+
+    cr_assert_eq(sys_setsockopt(s, SOL_IP, IP_RECVERR, 1), 0);
+    cr_assert_eq(sys_connect(s, SCRIPT_PEER_PORT), -EINPROGRESS);
+    tx(.flags = "S");
+    rx_icmp(ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, 0, 0);
+    cr_assert_eq(sys_connect(s, SCRIPT_PEER_PORT), -EHOSTUNREACH);
+    cr_assert_eq(sys_connect(s, SCRIPT_PEER_PORT), -EINPROGRESS);
+    tx_ignore();
+    rx_icmp(ICMP_DEST_UNREACH, ICMP_PROT_UNREACH, 0, 0);
+    cr_assert_eq(sys_error(s), ENOPROTOOPT);
+    cr_assert_eq(next_error(s).ee.ee_errno, EHOSTUNREACH);
+    cr_assert_eq(s->sk->sk_err, ENOPROTOOPT);
+    cr_assert_eq(next_error(s).ee.ee_errno, ENOPROTOOPT);
+    cr_assert_eq(s->sk->sk_err, 0);
+}
+
+/* An AF_INET6 socket that carries IPv4 gets the IPv6 message, with mapped addresses. */
+Test(timestamping, icmp_error_of_an_inet6_socket_has_an_ipv6_control_message)
+{
+    struct socket *s = sys_socket_bound();
+    struct {
+        struct cmsghdr h;
+        struct sock_extended_err ee;
+        struct sockaddr_in6 offender;
+    } c = { 0 };
+    struct sockaddr_storage name;
+    const struct sockaddr_in6 *about = (struct sockaddr_in6 *)&name;
+    u8 data[100];
+    struct iovec iov = { data, sizeof(data) };
+    struct sk_msghdr msg = {
+        .msg_control = &c, .msg_controllen = sizeof(c), .msg_name = &name };
+
+    cr_assert_eq(sys_setsockopt(s, SOL_IP, IP_RECVERR, 1), 0);
+    cr_assert_eq(sys_connect(s, SCRIPT_PEER_PORT), -EINPROGRESS);
+    tx(.flags = "S");
+    rx_icmp(ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, 0, 0);
+    iov_iter_init(&msg.msg_iter, &iov, 1, sizeof(data));
+    s->sk->sk_family = AF_INET6;
+    cr_assert_gt(sock_recvmsg(s, &msg, MSG_ERRQUEUE), 0);
+    s->sk->sk_family = AF_INET;
+    cr_assert_eq(c.h.cmsg_level, SOL_IPV6);
+    cr_assert_eq(c.h.cmsg_type, IPV6_RECVERR);
+    cr_assert_eq(c.ee.ee_errno, EHOSTUNREACH);
+    cr_assert_eq(c.offender.sin6_family, AF_INET6);
+    cr_assert(IN6_IS_ADDR_V4MAPPED(&c.offender.sin6_addr));
+    cr_assert_eq(msg.msg_namelen, sizeof(*about));
+    cr_assert_eq(about->sin6_family, AF_INET6);
+    cr_assert_eq(about->sin6_addr.s6_addr32[3], htobe32(SCRIPT_PEER));
+    cr_assert_eq(about->sin6_port, htobe16(SCRIPT_PEER_PORT));
 }
 
 Test(timestamping, icmp_error_without_recverr_is_not_queued)

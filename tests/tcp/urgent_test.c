@@ -155,6 +155,18 @@ Test(urgent, pointer_to_what_was_read_is_ignored)
     cr_assert_eq(sys_recv_oob(s, 0), -EINVAL);
 }
 
+Test(urgent, pointer_into_the_part_of_a_segment_that_came_before_is_ignored)
+{
+    struct socket *s = script_accepted("mss 1460", 65535);
+
+    rx(.len = 10);
+    tx_ignore();
+    rx(.flags = "PAU", .seq = 6, .len = 10, .urg = 3);
+    tx_ignore();
+    cr_assert_eq(script_sigurgs, 0);
+    cr_assert_eq(sys_read(s, 100), 15);
+}
+
 Test(urgent, stdurg_setting_reads_the_pointer_as_rfc_1122_does)
 {
     struct socket *s = script_accepted("mss 1460", 65535);
@@ -188,6 +200,10 @@ Test(urgent, msg_oob_makes_its_last_byte_urgent)
     rx();
     cr_assert_eq(sys_write(s, 3), 3); /* acknowledged: urgent mode is over */
     tx(.flags = "PA", .len = 3);
+    cr_assert_eq(sys_write(s, 2), 2); /* so Nagle is back */
+    tx_nothing();
+    rx();
+    tx(.flags = "PA", .len = 2);
     rx();
 }
 
