@@ -187,6 +187,23 @@ Test(write_xmit, urgent_pointer_counts_from_each_segment)
     rx();
 }
 
+Test(write_xmit, urgent_pointer_counts_from_each_segment_of_a_large_packet_too)
+{
+    struct socket *s = with_window(1460);
+
+    cr_assert_eq(sys_write(s, 1460), 1460);
+    tx(.len = 1460);
+    cr_assert_eq(sys_write(s, 4380), 4380); /* one packet, in the queue */
+    cr_assert_eq(sys_send(s, 1, MSG_OOB), 1);
+    tx_nothing();
+    rx(.win = 65535);
+    tx(.flags = "AU", .len = 1460, .urg = 4381);
+    tx(.flags = "AU", .len = 1460, .urg = 2921);
+    tx(.flags = "*", .len = 1460, .urg = 1461);
+    tx(.flags = "PAU", .len = 1, .urg = 1);
+    rx();
+}
+
 Test(write_xmit, urgent_byte_farther_than_16_bits_reach_is_announced)
 {
     struct socket *s;
