@@ -287,7 +287,7 @@ static struct socket *window_of_40(const char *ca, s64 *acked)
     return s;
 }
 
-Test(congestion, idle_window_halves_with_each_timeout_that_passed_and_keeps_three_quarters_as_threshold)
+Test(congestion, idle_window_halves_with_each_timeout_that_passed)
 {
     s64 acked = 0;
     struct socket *s = window_of_40("reno", &acked);
@@ -299,6 +299,21 @@ Test(congestion, idle_window_halves_with_each_timeout_that_passed_and_keeps_thre
     tx(.len = 988);
     cr_assert_eq(sys_tcp_info(s).tcpi_snd_cwnd, cwnd / 2);
     cr_assert_eq(sys_tcp_info(s).tcpi_snd_ssthresh, 2147483647); /* slow start was not over */
+    rx();
+}
+
+Test(congestion, idle_window_is_remembered_by_three_quarters_as_threshold)
+{
+    s64 acked = 0;
+    struct socket *s = window_of_40("reno", &acked);
+
+    tcp_sk(s->sk)->snd_ssthresh = 20;
+    tcp_snd_cwnd_set(tcp_sk(s->sk), 40);
+    advance_ms(400);
+    sys_write(s, 988);
+    tx(.len = 988);
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_cwnd, 20);
+    cr_assert_eq(sys_tcp_info(s).tcpi_snd_ssthresh, 30);
     rx();
 }
 
@@ -432,14 +447,16 @@ Test(congestion, hystartpp_is_of_the_first_slow_start_alone)
     int n;
 
     tcp_sk(s->sk)->snd_ssthresh = 1000; /* known from a loss */
-    cr_assert_gt(sys_write(s, 2000000), 1000000);
+    tcp_snd_cwnd_set(tcp_sk(s->sk), 2);
+    cr_assert_gt(sys_write(s, 2000000), 1200000);
     n = tx_ignore();
-    for (int i = 0; i < 2; i++)
-        n = ack_round(s, 50, &acked, n);
     for (int i = 0; i < 3; i++)
-        n = ack_round(s, 80 << i, &acked, n);
-    cr_assert_eq(sys_tcp_info(s).tcpi_snd_cwnd, 320);
+        n = ack_round(s, 50, &acked, n);
+    for (int i = 0; i < 6; i++)
+        n = ack_round(s, 80, &acked, n);
+    cr_assert_geq(sys_tcp_info(s).tcpi_snd_cwnd, 1000);
     cr_assert_eq(sys_tcp_info(s).tcpi_snd_ssthresh, 1000);
+    cr_assert_eq(mib(LINUX_MIB_TCPHYSTARTDELAYDETECT), 0);
 }
 
 Test(congestion, hystart_of_linux_ends_slow_start_when_the_delay_grows)

@@ -356,8 +356,25 @@ Test(ecn, cwr_state_lasts_until_something_beyond_is_acknowledged)
     cr_assert_eq(sys_tcp_info(s).tcpi_ca_state, TCP_CA_Open);
 }
 
-/* Marked and (as RACK believed) lost in one window; the original was only late. */
-static void late_original(const char *flags)
+/* BBR v1 has no answer to marks, as in Linux; the peer is answered all the same. */
+Test(ecn, established_ece_does_not_slow_bbr_and_cwr_goes)
+{
+    struct socket *s = accepted("SEW", "SAE");
+
+    cr_assert_eq(s->ops->setsockopt(s, IPPROTO_TCP, TCP_CONGESTION, "bbr", 3), 0);
+    sys_write(s, 10000);
+    advance_ms(50);
+    cr_assert_eq(tx_ignore(), 10);
+    rx(.flags = "AE", .ack = 10001);
+    cr_assert_geq(sys_tcp_info(s).tcpi_snd_cwnd, 20);
+    sys_write(s, 1000);
+    advance_ms(50);
+    tx(.flags = "PAW", .len = 1000, .tos = ECT0);
+    rx();
+}
+
+/* A segment is lost, as RACK believes, and the first or second ACK (or none) is marked; the original was only late. */
+static void late_original(const char *flags, const char *later_flags)
 {
     struct socket *l = sys_listen(80, 10), *s;
 
@@ -372,9 +389,10 @@ static void late_original(const char *flags)
     rx(.flags = flags, .ack = 1, .opt = "nop,nop,TS val 200 ecr 51,nop,nop,sack 1 {1001:4001}");
     tx(.seq = 1, .len = 1000);
     cr_assert_eq(sys_tcp_info(s).tcpi_snd_ssthresh, 7);
+    rx(.flags = later_flags, .ack = 1, .opt = "nop,nop,TS val 200 ecr 51,nop,nop,sack 1 {1001:5001}");
     rx(.ack = 10001, .opt = "nop,nop,TS val 201 ecr 51");
     cr_assert_eq(sys_tcp_info(s).tcpi_ca_state, TCP_CA_Open);
-    if (strchr(flags, 'E')) /* the losses were none, but the mark was one */
+    if (strchr(flags, 'E') || strchr(later_flags, 'E')) /* the losses were none, but the mark was one */
         cr_assert_eq(sys_tcp_info(s).tcpi_snd_ssthresh, 7);
     else
         cr_assert_gt(sys_tcp_info(s).tcpi_snd_ssthresh, 1000000);
@@ -382,12 +400,17 @@ static void late_original(const char *flags)
 
 Test(ecn, recovery_that_began_with_ece_is_not_undone)
 {
-    late_original("AE");
+    late_original("AE", "A");
+}
+
+Test(ecn, recovery_that_meets_ece_is_not_undone)
+{
+    late_original("A", "AE");
 }
 
 Test(ecn, recovery_without_ece_is_undone)
 {
-    late_original("A");
+    late_original("A", "A");
 }
 
 Test(ecn, established_ece_without_agreement_is_ignored)

@@ -178,9 +178,12 @@ Test(receive, paws_lets_a_duplicate_ack_pass_that_was_overtaken)
     rx(.opt = "nop,nop,TS val 400 ecr 1"); /* within a retransmission time-out */
     tx_nothing();
     cr_assert_eq(mib(LINUX_MIB_PAWSESTABREJECTED), 0);
-    rx(.opt = "nop,nop,TS val 1 ecr 1"); /* ts_recent less 499 */
+    rx(.len = 10, .opt = "nop,nop,TS val 450 ecr 1"); /* it did not set ts_recent back */
     tx(.ack = 101);
-    cr_assert_eq(mib(LINUX_MIB_PAWSESTABREJECTED), 1);
+    advance_ms(600); /* tcp_invalid_ratelimit */
+    rx(.seq = 101, .opt = "nop,nop,TS val 1 ecr 1"); /* ts_recent less 499 */
+    tx(.ack = 101);
+    cr_assert_eq(mib(LINUX_MIB_PAWSESTABREJECTED), 2);
     cr_assert_eq(sys_read(s, 1000), 100);
 }
 

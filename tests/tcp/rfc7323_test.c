@@ -98,6 +98,15 @@ Test(rfc7323, switched_off_scale_in_a_syn_is_not_answered)
     rx(.flags = "R", .seq = 1);
 }
 
+Test(rfc7323, switched_off_sack_in_a_syn_is_not_answered)
+{
+    script_net->ipv4.sysctl_tcp_sack = 0;
+    sys_listen(80, 10);
+    rx(.flags = "S", .opt = "mss 1000,nop,nop,sackOK");
+    tx(.flags = "SA", .opt = "mss 1460");
+    rx(.flags = "R", .seq = 1);
+}
+
 Test(rfc7323, established_scale_option_outside_a_syn_changes_nothing)
 {
     struct socket *s = script_accepted("mss 1000,nop,wscale 2", 50);

@@ -88,7 +88,29 @@ Test(rto, ends_at_120_seconds)
         tx_at(ms, .seq = 1, .len = 1000);
     tx_at(120000, .seq = 1, .len = 1000);
     tx_at(120000, .seq = 1, .len = 1000);
+    cr_assert_eq(sys_tcp_info(s).tcpi_rto, 120000000);
     rx();
+}
+
+Test(rto, sample_does_not_raise_it_beyond_the_sockets_limit)
+{
+    struct socket *s = accepted(SACK_OPT, 900);
+
+    cr_assert_eq(sys_tcp_info(s).tcpi_rto, 2700000);
+    inet_csk(s->sk)->icsk_rto_max = NSEC_PER_SEC;
+    cr_assert_eq(round_trip(s, 900), 1000);
+}
+
+Test(rto, ack_of_a_retransmission_and_an_original_together_gives_no_sample)
+{
+    struct socket *s = accepted("mss 1000", 50);
+
+    sys_write(s, 2000);
+    cr_assert_eq(tx_ignore(), 2);
+    tx_at(250, .seq = 1, .len = 1000);
+    advance_ms(50);
+    rx(.ack = 2001); /* the second waited for the first: 300 ms are no round trip */
+    cr_assert_eq(sys_tcp_info(s).tcpi_rtt, 50000);
 }
 
 Test(rto, backing_off_ends_with_a_sample_and_not_with_an_ack_that_gives_none)

@@ -96,6 +96,18 @@ static void reset_one_short(int state)
 }
 
 Test(state, close_wait_reset_at_the_fin_ends_it) { reset_one_short(TCP_CLOSE_WAIT); }
+Test(state, close_wait_reset_at_the_fin_before_its_ack_went_ends_it)
+{
+    struct socket *s = script_accepted("mss 1460", 65535);
+
+    cr_assert_eq(sys_setsockopt(s, IPPROTO_TCP, TCP_QUICKACK, 0), 0);
+    rx(.flags = "FA");
+    tx_nothing(); /* its ACK is delayed */
+    rx(.flags = "R", .seq = 1);
+    tx_nothing();
+    cr_assert_eq(sys_state(s), TCP_CLOSE);
+}
+
 Test(state, closing_reset_at_the_fin_ends_it) { reset_one_short(TCP_CLOSING); }
 Test(state, last_ack_reset_at_the_fin_ends_it) { reset_one_short(TCP_LAST_ACK); }
 
