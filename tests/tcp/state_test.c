@@ -101,9 +101,10 @@ Test(state, close_wait_reset_at_the_fin_before_its_ack_went_ends_it)
     struct socket *s = script_accepted("mss 1460", 65535);
 
     cr_assert_eq(sys_setsockopt(s, IPPROTO_TCP, TCP_QUICKACK, 0), 0);
+    rx(.len = 100);
     rx(.flags = "FA");
     tx_nothing(); /* its ACK is delayed */
-    rx(.flags = "R", .seq = 1);
+    rx(.flags = "R", .seq = 101);
     tx_nothing();
     cr_assert_eq(sys_state(s), TCP_CLOSE);
 }

@@ -369,3 +369,39 @@ Test(bbr, undo_keeps_the_window_and_looks_for_bandwidth_anew)
     ack(RTT_MS, BDP, 3 * BDP);
     cr_assert_eq(gain(), GAIN_DRAIN);
 }
+
+Test(bbr, startup_low_first_sample_does_not_slow_it)
+{
+    ack(RTT_MS, 1, 9);
+    cr_assert_gt(sk->sk_pacing_rate, 10 * 1000 * 20 * 2.8); /* the initial window in a round trip, times the gain */
+}
+
+Test(bbr, timeout_that_was_undone_restores_the_window)
+{
+    u32 before;
+
+    cruising();
+    for (int i = 0; i < 10; i++)
+        ack(RTT_MS, BDP, BDP);
+    before = tp->snd_cwnd;
+    tcp_bbr.ssthresh(sk);
+    tcp_bbr.set_state(sk, TCP_CA_Loss);
+    tp->snd_cwnd = 1;
+    ack(RTT_MS, 1, 1); /* in Open again */
+    cr_assert_geq(tp->snd_cwnd, before);
+}
+
+Test(bbr, probe_rtt_lasts_a_round_trip_when_that_is_longer)
+{
+    cruising();
+    for (int i = 0; i < 250 && info().bbr_cwnd_gain != 256; i++)
+        ack(RTT_MS + 2, BDP, BDP);
+    ack(RTT_MS + 2, BDP, 4);
+    struct rate_sample rs = {.prior_delivered = tp->delivered - 4, .delivered = 4, .interval_us = 1000, .rtt_us = -1,
+                             .acked_sacked = 1};
+    pass(250);
+    tcp_bbr.cong_control(sk, 0, 0, &rs); /* sent before the pipe was empty */
+    cr_assert_eq(tp->snd_cwnd, 4);
+    ack(1, 4, 4);
+    cr_assert_gt(tp->snd_cwnd, 4);
+}
