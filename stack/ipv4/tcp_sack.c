@@ -319,8 +319,7 @@ int tcp_sacktag_write_queue(struct sock *sk, const struct sk_buff *ack_skb, u32 
 
         if (!dup_sack && !tcp_sack_cache_trim(tp, &from, sp[i].end_seq))
             continue;
-        tcp_sacktag_walk(tcp_sacktag_start(tp, dup_sack ? tp->snd_una : from), sk, state, sp[i].start_seq, sp[i].end_seq,
-                         dup_sack);
+        tcp_sacktag_walk(tcp_sacktag_start(tp, from), sk, state, sp[i].start_seq, sp[i].end_seq, dup_sack);
     }
     memset(tp->recv_sack_cache, 0, sizeof(tp->recv_sack_cache));
     for (int i = 0, j = 0; i < used; i++)

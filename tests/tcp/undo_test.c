@@ -197,6 +197,15 @@ Test(undo, recovery_without_sack_is_not_undone_by_the_ack_that_leaves_it)
     cr_assert_eq(mib(LINUX_MIB_TCPFULLUNDO), 0);
 }
 
+Test(undo, recovery_dsack_with_the_ack_that_first_covers_it_restores)
+{
+    struct socket *s = in_recovery(SACK_OPT, "nop,nop,sack 1 {1001:10001}");
+
+    rx(.ack = 10001, .opt = "nop,nop,sack 1 {1:1001}");
+    restored(s);
+    cr_assert_eq(mib(LINUX_MIB_TCPFULLUNDO), 1);
+}
+
 /* ---- F-RTO ------------------------------------------------------------------------------------------- */
 
 /* Ten in flight, more to send, a time-out, and an ACK that may be for either transmission of the first. */
