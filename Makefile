@@ -198,6 +198,11 @@ bench: deps ## the kernel and sluice side by side (root); QUICK=1: a short run
 .PHONY: bench-build
 bench-build: $(BENCH)
 
+# This one is the stack alone, driven as the unit tests drive it.
+$(B)/bench/window: $(B)/bench/window.o $(B)/libtest.a $(B)/libnetdev.a $(B)/libstack.a
+	$(say) LINK $@
+	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS) -lm
+
 $(B)/bench/%: $(B)/bench/%.o
 	$(say) LINK $@
 	$(Q)$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $< -lpthread

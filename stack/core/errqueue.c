@@ -75,6 +75,7 @@ void __skb_tstamp_tx(const struct sk_buff *orig, struct sock *sk, int tstype)
     skb = tsflags & SOF_TIMESTAMPING_OPT_TSONLY ? alloc_skb(sock_net(sk), 0) : skb_copy(orig);
     if (!skb)
         return;
+    skb->dev = NULL; /* orig may be in a tree */
     memset(skb->cb, 0, sizeof(skb->cb));
     SKB_EXT_ERR(skb)->ee = (struct sock_extended_err){
         .ee_errno = ENOMSG, .ee_origin = SO_EE_ORIGIN_TIMESTAMPING, .ee_info = (u32)tstype};

@@ -302,6 +302,16 @@ void __skb_queue_purge(struct sk_buff_head *l, enum skb_drop_reason reason)
         kfree_skb_reason(skb, reason);
 }
 
+void skb_rbtree_purge(struct rb_root *root, enum skb_drop_reason reason)
+{
+    struct sk_buff *skb;
+
+    while ((skb = skb_rb_first(root)) != NULL) {
+        skb_rb_unlink(skb, root);
+        kfree_skb_reason(skb, reason);
+    }
+}
+
 /* ---- clones ------------------------------------------------------------------------------------------------------- */
 
 void skb_inherit_inflight(struct sk_buff *to, const struct sk_buff *from)

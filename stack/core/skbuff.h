@@ -10,6 +10,7 @@
 
 #include "net.h"
 #include "page.h"
+#include "rbtree.h"
 #include "types.h"
 
 struct sock;
@@ -62,15 +63,25 @@ enum { /* ip_summed */
 enum { PACKET_HOST = 0, PACKET_BROADCAST, PACKET_MULTICAST, PACKET_OTHERHOST, PACKET_OUTGOING };
 
 struct sk_buff {
-    struct sk_buff *next, *prev; /* first: shared with sk_buff_head */
-    struct sock *sk;             /* owner, when destructor is set or on a socket queue */
+    union {
+        struct {
+            struct sk_buff *next, *prev; /* first: shared with sk_buff_head */
+            struct net_device *dev;
+        };
+        struct rb_node rbnode; /* in a tree (TCP: sent, or received too early); dev is lost */
+    };
+    struct sock *sk;           /* owner, when destructor is set or on a socket queue */
     struct net *net;
-    struct net_device *dev;
     u64 tstamp;       /* RX: arrival; TX: earliest departure time or time sent, ns */
     u64 hwtstamp_ns;
     char cb[64] __attribute__((aligned(8))); /* the layer's own that holds the skb */
-    struct dst_entry *dst;                   /* a reference */
-    void (*destructor)(struct sk_buff *skb);
+    union {
+        struct {
+            struct dst_entry *dst; /* a reference */
+            void (*destructor)(struct sk_buff *skb);
+        };
+        struct cds_list_head tcp_tsorted_anchor; /* sent by TCP: tsorted_sent_queue; {NULL, NULL}: not on it */
+    };
 
     u32 len;      /* linear and paged */
     u32 data_len; /* paged only */
@@ -353,6 +364,24 @@ void __skb_queue_purge(struct sk_buff_head *l, enum skb_drop_reason reason);
 #define skb_queue_walk(l, s) for (s = (l)->next; s != (struct sk_buff *)(l); s = s->next)
 #define skb_queue_walk_safe(l, s, t)                                                               \
     for (s = (l)->next, t = s->next; s != (struct sk_buff *)(l); s = t, t = s->next)
-#define skb_queue_walk_from(l, s) for (; s != (struct sk_buff *)(l); s = s->next)
+
+/* ---- trees, by sequence number; the key is the user's (tcp_rbtree_insert) ---------------------------------------- */
+
+#define rb_to_skb(rb) rb_entry_safe(rb, struct sk_buff, rbnode)
+#define skb_rb_first(root) rb_to_skb(rb_first(root))
+#define skb_rb_last(root) rb_to_skb(rb_last(root))
+#define skb_rb_next(skb) rb_to_skb(rb_next(&(skb)->rbnode))
+#define skb_rb_prev(skb) rb_to_skb(rb_prev(&(skb)->rbnode))
+#define skb_rbtree_walk(skb, root) for (skb = skb_rb_first(root); skb; skb = skb_rb_next(skb))
+#define skb_rbtree_walk_from(skb) for (; skb; skb = skb_rb_next(skb))
+/* Out of the tree; it may go on a list then. */
+static inline void skb_rb_unlink(struct sk_buff *skb, struct rb_root *root)
+{
+    rb_erase(&skb->rbnode, root);
+    skb->next = skb->prev = NULL;
+    skb->dev = NULL;
+}
+/* Free everything in the tree, counted as `reason`. */
+void skb_rbtree_purge(struct rb_root *root, enum skb_drop_reason reason);
 
 #endif

@@ -92,9 +92,40 @@ void tcp_rtx_queue_unlink_and_free(struct sk_buff *skb, struct sock *sk)
     struct tcp_sock *tp = tcp_sk(sk);
 
     if (skb == tp->highest_sack)
-        tp->highest_sack = skb_peek_next(skb, &tp->tcp_rtx_queue);
-    __skb_unlink(skb, &tp->tcp_rtx_queue);
+        tp->highest_sack = skb_rb_next(skb);
+    tcp_tsorted_del(skb); /* before the free: the anchor lies where dst and destructor are */
+    skb_rb_unlink(skb, &tp->tcp_rtx_queue);
     tcp_wmem_free_skb(sk, skb);
+}
+
+void tcp_rbtree_insert(struct rb_root *root, struct sk_buff *skb)
+{
+    struct rb_node **p = &root->rb_node, *parent = NULL;
+
+    while (*p) {
+        parent = *p;
+        p = before(TCP_SKB_CB(skb)->seq, TCP_SKB_CB(rb_to_skb(parent))->seq) ? &parent->rb_left : &parent->rb_right;
+    }
+    rb_link_node(&skb->rbnode, parent, p);
+    rb_insert_color(&skb->rbnode, root);
+}
+
+struct sk_buff *tcp_sacktag_skip(const struct sock *sk, u32 skip_to_seq)
+{
+    struct rb_node *p = tcp_sk(sk)->tcp_rtx_queue.rb_node;
+    struct sk_buff *found = NULL;
+
+    while (p) {
+        struct sk_buff *skb = rb_to_skb(p);
+
+        if (after(TCP_SKB_CB(skb)->end_seq, skip_to_seq)) {
+            found = skb;
+            p = p->rb_left;
+        } else {
+            p = p->rb_right;
+        }
+    }
+    return found;
 }
 
 /* Forget everything to be sent or acknowledged. */
@@ -106,9 +137,9 @@ void tcp_write_queue_purge(struct sock *sk)
     tcp_chrono_stop(sk, TCP_CHRONO_BUSY);
     while ((skb = __skb_dequeue(&sk->sk_write_queue)) != NULL)
         tcp_wmem_free_skb(sk, skb);
-    while ((skb = __skb_dequeue(&tp->tcp_rtx_queue)) != NULL)
-        tcp_wmem_free_skb(sk, skb);
-    tp->highest_sack = tp->retransmit_skb_hint = tp->lost_skb_hint = NULL;
+    while ((skb = tcp_rtx_queue_head(sk)) != NULL)
+        tcp_rtx_queue_unlink_and_free(skb, sk);
+    tp->highest_sack = tp->retransmit_skb_hint = NULL;
     sk_mem_reclaim(sk);
     tp->packets_out = 0;
     tp->retrans_out = tp->lost_out = tp->sacked_out = 0;
@@ -160,8 +191,8 @@ int tcp_init_sock(struct sock *sk)
     struct tcp_sock *tp = tcp_sk(sk);
     struct net *net = sock_net(sk);
 
-    __skb_queue_head_init(&tp->tcp_rtx_queue);
-    __skb_queue_head_init(&tp->out_of_order_queue);
+    tp->tcp_rtx_queue = tp->out_of_order_queue = RB_ROOT;
+    CDS_INIT_LIST_HEAD(&tp->tsorted_sent_queue);
     CDS_INIT_LIST_HEAD(&tp->tsq_node);
     tcp_init_xmit_timers(sk);
 
@@ -636,7 +667,7 @@ int tcp_disconnect(struct sock *sk, int flags)
     WRITE_ONCE(tp->copied_seq, tp->rcv_nxt);
     WRITE_ONCE(tp->urg_data, 0);
     tcp_write_queue_purge(sk);
-    tcp_ofo_purge(sk);
+    tcp_ofo_purge(sk, SKB_DROP_REASON_SOCKET_CLOSED);
     inet->inet_dport = 0;
     inet->defer_connect = 0;
     tcp_free_fastopen_req(tp);

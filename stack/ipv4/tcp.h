@@ -255,14 +255,15 @@ struct tcp_sock {
     u32 write_seq;   /* tail (+1) of data held in the write queue */
     u32 pushed_seq;  /* last pushed seq, required to talk to Windows */
     u32 lost_out, sacked_out;
-    struct sk_buff_head tcp_rtx_queue;      /* sent, not acknowledged, by seq */
-    struct sk_buff_head out_of_order_queue; /* received beyond rcv_nxt, by seq */
+    struct rb_root tcp_rtx_queue;           /* sent, not acknowledged, by seq */
+    struct cds_list_head tsorted_sent_queue;/* what of it may be in flight, by time of (re)transmission: RACK's */
+    struct rb_root out_of_order_queue;      /* received beyond rcv_nxt, by seq */
+    struct sk_buff *ooo_last_skb;           /* the last of it (NULL: empty) */
     struct tcp_sack_block duplicate_sack[1];/* D-SACK block */
     struct tcp_sack_block selective_acks[4];
     struct tcp_sack_block recv_sack_cache[4];
     struct sk_buff *highest_sack;           /* skb just after the highest SACKed one (NULL: none) */
     struct sk_buff *retransmit_skb_hint;
-    struct sk_buff *lost_skb_hint;
     u32 prior_ssthresh; /* ssthresh saved at recovery start */
     u32 high_seq;       /* snd_nxt at onset of congestion */
     u32 retrans_stamp;  /* timestamp (tcp_time_stamp_ts) of the first retransmit, 0: none */
@@ -384,9 +385,9 @@ static inline int tcp_space(const struct sock *sk)
 }
 static inline struct sk_buff *tcp_write_queue_tail(const struct sock *sk) { return skb_peek_tail(&sk->sk_write_queue); }
 static inline struct sk_buff *tcp_send_head(const struct sock *sk) { return skb_peek(&sk->sk_write_queue); }
-static inline struct sk_buff *tcp_rtx_queue_head(const struct sock *sk) { return skb_peek(&tcp_sk(sk)->tcp_rtx_queue); }
-static inline struct sk_buff *tcp_rtx_queue_tail(const struct sock *sk) { return skb_peek_tail(&tcp_sk(sk)->tcp_rtx_queue); }
-static inline bool tcp_rtx_queue_empty(const struct sock *sk) { return skb_queue_empty(&tcp_sk(sk)->tcp_rtx_queue); }
+static inline struct sk_buff *tcp_rtx_queue_head(const struct sock *sk) { return skb_rb_first(&tcp_sk(sk)->tcp_rtx_queue); }
+static inline struct sk_buff *tcp_rtx_queue_tail(const struct sock *sk) { return skb_rb_last(&tcp_sk(sk)->tcp_rtx_queue); }
+static inline bool tcp_rtx_queue_empty(const struct sock *sk) { return RB_EMPTY_ROOT(&tcp_sk(sk)->tcp_rtx_queue); }
 static inline bool tcp_write_queue_empty(const struct sock *sk) { return tcp_sk(sk)->write_seq == tcp_sk(sk)->snd_nxt; }
 static inline bool tcp_rtx_and_write_queues_empty(const struct sock *sk) { return tcp_rtx_queue_empty(sk) && skb_queue_empty(&sk->sk_write_queue); }
 static inline u32 tcp_min_rtt(const struct tcp_sock *tp) { return tp->rtt_min.s[0].v; }
@@ -417,7 +418,7 @@ static inline void tcp_fast_path_on(struct tcp_sock *tp) { __tcp_fast_path_on(tp
 static inline void tcp_fast_path_check(struct sock *sk)
 {
     struct tcp_sock *tp = tcp_sk(sk);
-    if (skb_queue_empty(&tp->out_of_order_queue) && tp->rcv_wnd && sk->sk_rmem_alloc < sk->sk_rcvbuf && !tp->urg_data)
+    if (RB_EMPTY_ROOT(&tp->out_of_order_queue) && tp->rcv_wnd && sk->sk_rmem_alloc < sk->sk_rcvbuf && !tp->urg_data)
         tcp_fast_path_on(tp);
 }
 
@@ -478,6 +479,26 @@ void tcp_init_transfer(struct sock *sk, bool active);
 /* Free memory of a write queue skb / of a retransmit queue skb (unlinks it). */
 void tcp_wmem_free_skb(struct sock *sk, struct sk_buff *skb);
 void tcp_rtx_queue_unlink_and_free(struct sk_buff *skb, struct sock *sk);
+/* Into a tree that is ordered by sequence number. */
+void tcp_rbtree_insert(struct rb_root *root, struct sk_buff *skb);
+/* The first sk_buff of the retransmission queue that ends after seq; NULL: none. O(log n). */
+struct sk_buff *tcp_sacktag_skip(const struct sock *sk, u32 skip_to_seq);
+/* tsorted_sent_queue: what may be in flight, oldest transmission first. Neither what is SACKed nor what is lost and
+ * not yet sent again is on it, so that RACK meets only what it has to judge. */
+static inline bool tcp_skb_tsorted(const struct sk_buff *skb) { return skb->tcp_tsorted_anchor.next != NULL; }
+static inline void tcp_tsorted_del(struct sk_buff *skb)
+{
+    if (tcp_skb_tsorted(skb)) {
+        cds_list_del(&skb->tcp_tsorted_anchor);
+        skb->tcp_tsorted_anchor.next = skb->tcp_tsorted_anchor.prev = NULL;
+    }
+}
+/* It was (re)transmitted just now. */
+static inline void tcp_tsorted_move_tail(struct tcp_sock *tp, struct sk_buff *skb)
+{
+    tcp_tsorted_del(skb);
+    cds_list_add_tail(&skb->tcp_tsorted_anchor, &tp->tsorted_sent_queue);
+}
 bool tcp_check_oom(const struct sock *sk);
 void tcp_chrono_start(struct sock *sk, enum tcp_chrono type);
 void tcp_chrono_stop(struct sock *sk, enum tcp_chrono type);
@@ -568,7 +589,7 @@ void tcp_dec_quickack_mode(struct sock *sk);
 void tcp_clear_options(struct tcp_options_received *rx_opt);
 bool tcp_paws_check(const struct tcp_sock *tp, const struct tcp_options_received *rx_opt, int paws_win);
 bool tcp_paws_reject(const struct tcp_options_received *rx_opt, int rst, u64 now_s);
-void tcp_ofo_purge(struct sock *sk);
+void tcp_ofo_purge(struct sock *sk, enum skb_drop_reason reason);
 bool tcp_prune_ofo_queue(struct sock *sk, const struct sk_buff *in_skb);
 void tcp_check_space(struct sock *sk);
 void tcp_data_snd_check(struct sock *sk);

@@ -296,13 +296,9 @@ static int tcp_clean_rtx_queue(struct sock *sk, u32 prior_fack, u32 prior_snd_un
 
         if (!go_on)
             break;
-        next = skb_peek_next(skb, &tp->tcp_rtx_queue);
+        next = skb_rb_next(skb);
         if (tp->retransmit_skb_hint == skb)
             tp->retransmit_skb_hint = NULL;
-        if (tp->lost_skb_hint == skb)
-            tp->lost_skb_hint = NULL;
-        if (tp->highest_sack == skb)
-            tp->highest_sack = next;
         tcp_rtx_queue_unlink_and_free(skb, sk);
     }
     if (!skb)

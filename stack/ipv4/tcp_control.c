@@ -110,7 +110,7 @@ static void tcp_connect_queue_skb(struct sock *sk, struct sk_buff *skb)
     sk_mem_charge(sk, (int)skb->truesize);
     WRITE_ONCE(tp->write_seq, TCP_SKB_CB(skb)->end_seq);
     tp->packets_out += (u32)tcp_skb_pcount(skb);
-    __skb_queue_tail(&tp->tcp_rtx_queue, skb);
+    tcp_rbtree_insert(&tp->tcp_rtx_queue, skb);
 }
 
 /* The caller has bound and hashed sk and set write_seq to the ISN; a route is in sk_dst_cache. */

@@ -53,7 +53,7 @@ void __tcp_ack_snd_check(struct sock *sk, int ofo_possible)
         tcp_send_ack(sk);
         return;
     }
-    if (!ofo_possible || skb_queue_empty(&tp->out_of_order_queue)) {
+    if (!ofo_possible || RB_EMPTY_ROOT(&tp->out_of_order_queue)) {
         tcp_send_delayed_ack(sk);
         return;
     }

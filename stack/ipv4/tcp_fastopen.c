@@ -187,7 +187,7 @@ static int tcp_transmit_syn_data(struct sock *sk, struct sk_buff *syn, struct sk
     }
     tp->syn_data = 1;
     tp->packets_out += (u32)tcp_skb_pcount(data);
-    __skb_queue_tail(&tp->tcp_rtx_queue, data);
+    tcp_rbtree_insert(&tp->tcp_rtx_queue, data);
     NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPORIGDATASENT);
     return 0;
 }
@@ -263,7 +263,7 @@ bool tcp_rcv_fastopen_synack(struct sock *sk, struct sk_buff *synack, const stru
     tcp_fastopen_cache_set(sk, tcp_synack_mss(sk, synack), &cookie, syn_drop, try_exp);
     if (data) {
         tp->fastopen_client_fail = tp->total_retrans ? TFO_SYN_RETRANSMITTED : TFO_DATA_NOT_ACKED;
-        skb_queue_walk(&tp->tcp_rtx_queue, skb)
+        skb_rbtree_walk(skb, &tp->tcp_rtx_queue)
             tcp_mark_skb_lost(sk, skb);
         tcp_non_congestion_loss_retransmit(sk);
         NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPFASTOPENACTIVEFAIL);

@@ -69,7 +69,13 @@ static int tcp_split(struct sock *sk, enum tcp_queue q, struct sk_buff *skb, str
             tcp_adjust_pcount(sk, skb, diff);
     }
     tcp_fragment_tstamp(skb, buff);
-    __skb_queue_after(q == TCP_FRAG_IN_RTX_QUEUE ? &tp->tcp_rtx_queue : &sk->sk_write_queue, skb, buff);
+    if (q != TCP_FRAG_IN_RTX_QUEUE) {
+        __skb_queue_after(&sk->sk_write_queue, skb, buff);
+        return 0;
+    }
+    tcp_rbtree_insert(&tp->tcp_rtx_queue, buff);
+    if (tcp_skb_tsorted(skb))
+        cds_list_add(&buff->tcp_tsorted_anchor, &skb->tcp_tsorted_anchor);
     return 0;
 }
 
@@ -192,7 +198,7 @@ bool tcp_skb_append(struct sk_buff *to, struct sk_buff *from)
 static bool tcp_collapse_retrans(struct sock *sk, struct sk_buff *skb)
 {
     struct tcp_sock *tp = tcp_sk(sk);
-    struct sk_buff *next = skb_peek_next(skb, &tp->tcp_rtx_queue);
+    struct sk_buff *next = skb_rb_next(skb);
 
     BUG_ON(tcp_skb_pcount(skb) != 1 || tcp_skb_pcount(next) != 1);
     if (next->len && !tcp_skb_append(skb, next))
@@ -205,8 +211,6 @@ static bool tcp_collapse_retrans(struct sock *sk, struct sk_buff *skb)
     TCP_SKB_CB(skb)->eor = TCP_SKB_CB(next)->eor;
     if (next == tp->retransmit_skb_hint)
         tp->retransmit_skb_hint = skb;
-    if (next == tp->lost_skb_hint)
-        tp->lost_skb_hint = skb;
     tcp_adjust_pcount(sk, next, tcp_skb_pcount(next));
     tcp_skb_collapse_tstamp(skb, next);
     tcp_rtx_queue_unlink_and_free(next, sk);
@@ -227,7 +231,7 @@ void tcp_retrans_try_collapse(struct sock *sk, struct sk_buff *to, int space)
         !tcp_can_collapse(to))
         return;
     space -= (int)to->len;
-    while ((next = skb_peek_next(to, &tp->tcp_rtx_queue)) != NULL) {
+    while ((next = skb_rb_next(to)) != NULL) {
         if (!tcp_can_collapse(next) || !tcp_skb_can_collapse_to(to))
             return;
         space -= (int)next->len;

@@ -70,27 +70,44 @@ int tcp_extract(struct sock *sk, struct tcp_handover_state *st)
     return 0;
 }
 
+/* Copy what skb holds of [seq + *done, seq + len) to its place in buf, and move *done on. False: no need to look at
+ * what follows it. */
+static bool copy_one(const struct sk_buff *skb, u32 seq, u8 *buf, u32 len, u32 *done)
+{
+    u32 start = TCP_SKB_CB(skb)->seq + !!(TCP_SKB_CB(skb)->tcp_flags & TCPHDR_SYN), off, n;
+
+    if (*done == len || after(start, seq + *done)) /* nothing is missing in these queues: past the end */
+        return false;
+    off = seq + *done - start;
+    if (off >= skb->len)
+        return true;
+    n = min(skb->len - off, len - *done);
+    if (skb_copy_bits(skb, off, buf + *done, n))
+        return false;
+    *done += n;
+    return true;
+}
+
 /* Copy what a queue holds of [seq, seq + len) to buf. Returns the bytes copied from seq on without a hole. */
 static u32 copy_queue(const struct sk_buff_head *q, u32 seq, u8 *buf, u32 len)
 {
     const struct sk_buff *skb;
     u32 done = 0;
 
-    skb_queue_walk (q, skb) {
-        u32 start = TCP_SKB_CB(skb)->seq + !!(TCP_SKB_CB(skb)->tcp_flags & TCPHDR_SYN), off, n;
+    skb_queue_walk(q, skb)
+        if (!copy_one(skb, seq, buf, len, &done))
+            break;
+    return done;
+}
 
-        if (done == len)
+static u32 copy_rtx_queue(const struct sock *sk, u32 seq, u8 *buf, u32 len)
+{
+    const struct sk_buff *skb = tcp_sacktag_skip(sk, seq);
+    u32 done = 0;
+
+    skb_rbtree_walk_from(skb)
+        if (!copy_one(skb, seq, buf, len, &done))
             break;
-        if (after(start, seq + done)) /* nothing is missing in these queues: past the end */
-            break;
-        off = seq + done - start;
-        if (off >= skb->len)
-            continue;
-        n = min(skb->len - off, len - done);
-        if (skb_copy_bits(skb, off, buf + done, n))
-            break;
-        done += n;
-    }
     return done;
 }
 
@@ -99,7 +116,7 @@ ssize_t tcp_handover_peek_send(struct sock *sk, u32 off, void *buf, u32 len)
     const struct tcp_sock *tp = tcp_sk(sk);
     u32 seq = tp->snd_una + off, n;
 
-    n = copy_queue(&tp->tcp_rtx_queue, seq, buf, len);
+    n = copy_rtx_queue(sk, seq, buf, len);
     return n + copy_queue(&sk->sk_write_queue, seq + n, (u8 *)buf + n, len - n);
 }
 
@@ -134,7 +151,7 @@ void tcp_handover_done(struct sock *sk)
     inet_csk_delete_keepalive_timer(sk);
     tcp_write_queue_purge(sk);
     __skb_queue_purge(&sk->sk_receive_queue, SKB_CONSUMED);
-    tcp_ofo_purge(sk);
+    tcp_ofo_purge(sk, SKB_DROP_REASON_SOCKET_CLOSED);
     tcp_drop_backlog(sk);
     WRITE_ONCE(tp->copied_seq, tp->rcv_nxt);
     WRITE_ONCE(tp->urg_data, 0);

@@ -300,7 +300,7 @@ void tcp_fin(struct sock *sk)
         break;
     }
     /* Out-of-order data behind a FIN makes no sense. */
-    __skb_queue_purge(&tp->out_of_order_queue, SKB_DROP_REASON_TCP_CLOSE);
+    tcp_ofo_purge(sk, SKB_DROP_REASON_TCP_CLOSE);
     if (tcp_is_sack(tp))
         tp->rx_opt.num_sacks = 0;
     if (!sock_flag(sk, SOCK_DEAD))

@@ -98,6 +98,10 @@ void tcp_drop_reason(struct sock *sk, struct sk_buff *skb, enum skb_drop_reason 
 /* tcp_ofo.c */
 void tcp_data_queue_ofo(struct sock *sk, struct sk_buff *skb); /* takes skb over */
 void tcp_ofo_queue(struct sock *sk);
+/* Out of the queue, which keeps ooo_last_skb right; skb is the caller's. */
+void tcp_ofo_unlink(struct tcp_sock *tp, struct sk_buff *skb);
+/* skb, with the same sequence number, takes victim's place; victim is the caller's. */
+void tcp_ofo_replace(struct tcp_sock *tp, struct sk_buff *victim, struct sk_buff *skb);
 void tcp_dsack_set(struct sock *sk, u32 seq, u32 end_seq);
 void tcp_sack_remove(struct tcp_sock *tp);
 void tcp_send_dupack(struct sock *sk, const struct sk_buff *skb);

@@ -620,7 +620,7 @@ static void tcp_v4_destroy_sock(struct sock *sk)
     sk_stop_timer(sk, &tp->compressed_ack_timer);
     tcp_cleanup_congestion_control(sk);
     tcp_write_queue_purge(sk);
-    tcp_ofo_purge(sk);
+    tcp_ofo_purge(sk, SKB_DROP_REASON_SOCKET_CLOSED);
     if (inet_csk(sk)->icsk_inet.sk.__sk_common.skc_bind_bucket)
         inet_put_port(sk);
     free(tp->saved_syn);

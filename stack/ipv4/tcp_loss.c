@@ -45,6 +45,8 @@ void tcp_mark_skb_lost(struct sock *sk, struct sk_buff *skb)
         TCP_SKB_CB(skb)->sacked |= TCPCB_LOST;
         tp->lost += (u32)tcp_skb_pcount(skb);
     }
+    if (!(TCP_SKB_CB(skb)->sacked & TCPCB_SACKED_RETRANS))
+        tcp_tsorted_del(skb); /* until it is sent again */
 }
 
 /* The path MTU shrank: everything larger is lost; no congestion (RFC 1191 6.5). */
@@ -68,7 +70,7 @@ void tcp_simple_retransmit(struct sock *sk)
     int mss = (int)tcp_current_mss(sk);
     struct sk_buff *skb;
 
-    skb_queue_walk(&tp->tcp_rtx_queue, skb)
+    skb_rbtree_walk(skb, &tp->tcp_rtx_queue)
         if (tcp_skb_mss(skb) > mss || (tcp_skb_pcount(skb) == 1 && (int)skb->len > mss))
             tcp_mark_skb_lost(sk, skb);
     if (!tp->lost_out)
@@ -117,7 +119,7 @@ static void tcp_timeout_mark_lost(struct sock *sk)
     } else if (tcp_is_reno(tp)) {
         tcp_reset_reno_sack(tp);
     }
-    skb_queue_walk(&tp->tcp_rtx_queue, skb) {
+    skb_rbtree_walk(skb, &tp->tcp_rtx_queue) {
         if (is_reneg)
             TCP_SKB_CB(skb)->sacked &= (u8)~TCPCB_SACKED_ACKED;
         else if (tcp_is_rack(sk) && skb != head && tcp_rack_skb_timeout(tp, skb, 0) > 0)
@@ -287,15 +289,43 @@ static bool tcp_may_undo(const struct tcp_sock *tp)
     return tp->undo_marker && (!tp->undo_retrans || tcp_packet_delayed(tp));
 }
 
+static bool tcp_tsorted_before(const struct sk_buff *skb, const struct cds_list_head *at)
+{
+    const struct sk_buff *other = cds_list_entry(at, struct sk_buff, tcp_tsorted_anchor);
+
+    return tcp_rack_sent_after(tcp_skb_timestamp_us(other), tcp_skb_timestamp_us(skb), TCP_SKB_CB(other)->end_seq,
+                               TCP_SKB_CB(skb)->end_seq);
+}
+
+/* skb, which was thought lost, may be in flight after all: back among the others, by time. near: one on the list
+ * whose place is probably close, NULL: the front. (Linux leaves it out: RACK does not see it any more there.) */
+static void tcp_tsorted_insert(struct tcp_sock *tp, struct sk_buff *skb, struct sk_buff *near)
+{
+    struct cds_list_head *head = &tp->tsorted_sent_queue, *at = near ? &near->tcp_tsorted_anchor : head;
+
+    while (at != head && tcp_tsorted_before(skb, at)) /* it is to follow `at` */
+        at = at->prev;
+    while (at->next != head && !tcp_tsorted_before(skb, at->next))
+        at = at->next;
+    cds_list_add(&skb->tcp_tsorted_anchor, at);
+}
+
 static void tcp_undo_cwnd_reduction(struct sock *sk, bool unmark_loss)
 {
     struct tcp_sock *tp = tcp_sk(sk);
 
     if (unmark_loss) {
-        struct sk_buff *skb;
+        struct sk_buff *skb, *near[2] = {NULL, NULL}; /* of those sent once, and of those sent again */
 
-        skb_queue_walk(&tp->tcp_rtx_queue, skb)
+        skb_rbtree_walk(skb, &tp->tcp_rtx_queue) {
+            u8 sacked = TCP_SKB_CB(skb)->sacked, again = (sacked & TCPCB_RETRANS) != 0;
+
             TCP_SKB_CB(skb)->sacked &= (u8)~TCPCB_LOST;
+            if (!(sacked & TCPCB_SACKED_ACKED) && !tcp_skb_tsorted(skb)) {
+                tcp_tsorted_insert(tp, skb, near[again]);
+                near[again] = skb;
+            }
+        }
         tp->lost_out = 0;
         tp->retransmit_skb_hint = NULL;
     }

@@ -204,8 +204,9 @@ struct sock *tcp_create_openreq_child(const struct sock *sk, struct request_sock
     newtp->segs_out = newtp->data_segs_in = newtp->data_segs_out = 0;
     newtp->bytes_received = newtp->bytes_acked = newtp->bytes_sent = newtp->bytes_retrans = 0;
     newtp->snd_sml = newtp->snd_una = newtp->snd_nxt = newtp->snd_up = req->snt_isn + 1;
-    __skb_queue_head_init(&newtp->tcp_rtx_queue);
-    __skb_queue_head_init(&newtp->out_of_order_queue);
+    newtp->tcp_rtx_queue = newtp->out_of_order_queue = RB_ROOT;
+    CDS_INIT_LIST_HEAD(&newtp->tsorted_sent_queue);
+    newtp->ooo_last_skb = NULL;
     CDS_INIT_LIST_HEAD(&newtp->tsq_node);
     newtp->tsq_flags = 0;
     tcp_mstamp_refresh(newtp);
@@ -222,7 +223,7 @@ struct sock *tcp_create_openreq_child(const struct sock *sk, struct request_sock
     newtp->snd_cwnd = TCP_INIT_CWND;
     newtp->snd_cwnd_cnt = 0;
     newtp->packets_out = newtp->retrans_out = newtp->sacked_out = newtp->lost_out = 0;
-    newtp->highest_sack = newtp->retransmit_skb_hint = newtp->lost_skb_hint = NULL;
+    newtp->highest_sack = newtp->retransmit_skb_hint = NULL;
     newtp->high_seq = newtp->undo_marker = newtp->retrans_stamp = newtp->tlp_high_seq = 0;
     newtp->undo_retrans = 0;
     newtp->reordering = (u32)sock_net(sk)->ipv4.sysctl_tcp_reordering;

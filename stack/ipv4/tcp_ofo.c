@@ -110,7 +110,7 @@ void tcp_sack_remove(struct tcp_sock *tp)
     struct tcp_sack_block *sp = &tp->selective_acks[0];
     int num_sacks = tp->rx_opt.num_sacks, this_sack = 0;
 
-    if (skb_queue_empty(&tp->out_of_order_queue)) {
+    if (RB_EMPTY_ROOT(&tp->out_of_order_queue)) {
         tp->rx_opt.num_sacks = 0;
         return;
     }
@@ -127,6 +127,22 @@ void tcp_sack_remove(struct tcp_sock *tp)
 
 /* ---- the queue ---------------------------------------------------------------------------------------------- */
 
+void tcp_ofo_unlink(struct tcp_sock *tp, struct sk_buff *skb)
+{
+    if (skb == tp->ooo_last_skb)
+        tp->ooo_last_skb = skb_rb_prev(skb);
+    skb_rb_unlink(skb, &tp->out_of_order_queue);
+}
+
+void tcp_ofo_replace(struct tcp_sock *tp, struct sk_buff *victim, struct sk_buff *skb)
+{
+    rb_replace_node(&victim->rbnode, &skb->rbnode, &tp->out_of_order_queue);
+    victim->next = victim->prev = NULL;
+    victim->dev = NULL;
+    if (victim == tp->ooo_last_skb)
+        tp->ooo_last_skb = skb;
+}
+
 /* Out-of-order data that has become in-order moves to the receive queue. */
 void tcp_ofo_queue(struct sock *sk)
 {
@@ -135,7 +151,7 @@ void tcp_ofo_queue(struct sock *sk)
     struct sk_buff *skb, *tail;
     bool fin, fragstolen, eaten;
 
-    while ((skb = skb_peek(&tp->out_of_order_queue))) {
+    while ((skb = skb_rb_first(&tp->out_of_order_queue))) {
         if (after(TCP_SKB_CB(skb)->seq, tp->rcv_nxt))
             break;
         if (before(TCP_SKB_CB(skb)->seq, dsack_high)) {
@@ -145,7 +161,7 @@ void tcp_ofo_queue(struct sock *sk)
                 dsack = TCP_SKB_CB(skb)->end_seq;
             tcp_dsack_extend(sk, TCP_SKB_CB(skb)->seq, dsack);
         }
-        __skb_unlink(skb, &tp->out_of_order_queue);
+        tcp_ofo_unlink(tp, skb);
         if (!after(TCP_SKB_CB(skb)->end_seq, tp->rcv_nxt)) {
             tcp_drop_reason(sk, skb, SKB_DROP_REASON_TCP_OFOMERGE);
             continue;
@@ -165,7 +181,11 @@ void tcp_ofo_queue(struct sock *sk)
     }
 }
 
-void tcp_ofo_purge(struct sock *sk) { __skb_queue_purge(&tcp_sk(sk)->out_of_order_queue, SKB_DROP_REASON_SOCKET_CLOSED); }
+void tcp_ofo_purge(struct sock *sk, enum skb_drop_reason reason)
+{
+    skb_rbtree_purge(&tcp_sk(sk)->out_of_order_queue, reason);
+    tcp_sk(sk)->ooo_last_skb = NULL;
+}
 
 /* Drop the newest out-of-order data, most distant first, until there is room (RFC 2018 8 allows reneging).
  * True: something was freed. */
@@ -176,15 +196,15 @@ bool tcp_prune_ofo_queue(struct sock *sk, const struct sk_buff *in_skb)
     bool pruned = false;
     int goal = sk->sk_rcvbuf >> 3;
 
-    while ((skb = skb_peek_tail(&tp->out_of_order_queue))) {
+    while ((skb = tp->ooo_last_skb)) {
         /* If the new data is beyond the last one, it is the one to drop. */
         if (in_skb && after(TCP_SKB_CB(in_skb)->seq, TCP_SKB_CB(skb)->seq))
             break;
         pruned = true;
-        __skb_unlink(skb, &tp->out_of_order_queue);
+        tcp_ofo_unlink(tp, skb);
         goal -= (int)skb->truesize;
         tcp_drop_reason(sk, skb, SKB_DROP_REASON_TCP_OFO_QUEUE_PRUNE);
-        if (goal <= 0 || skb_queue_empty(&tp->out_of_order_queue)) {
+        if (goal <= 0 || RB_EMPTY_ROOT(&tp->out_of_order_queue)) {
             sk_mem_reclaim(sk);
             if (sk->sk_rmem_alloc <= sk->sk_rcvbuf && sk->sk_forward_alloc >= 0)
                 break;
@@ -199,14 +219,32 @@ bool tcp_prune_ofo_queue(struct sock *sk, const struct sk_buff *in_skb)
     return pruned;
 }
 
-/* Where the new segment goes: before the first skb that starts after it; *prev is the one before it. */
-static void tcp_ofo_find(struct tcp_sock *tp, u32 seq, struct sk_buff **prev)
-{
-    struct sk_buff *skb = skb_peek_tail(&tp->out_of_order_queue);
+struct ofo_place { /* where a segment goes */
+    struct sk_buff *prev; /* the one before it: the last that does not start after it. NULL: it will be the first */
+    struct rb_node *parent, **link;
+};
 
-    while (skb && before(seq, TCP_SKB_CB(skb)->seq)) /* the common case is the tail */
-        skb = skb_peek_prev(skb, &tp->out_of_order_queue);
-    *prev = skb;
+static struct ofo_place tcp_ofo_find(struct tcp_sock *tp, u32 seq)
+{
+    struct ofo_place at = {NULL, NULL, &tp->out_of_order_queue.rb_node};
+    struct sk_buff *last = tp->ooo_last_skb;
+
+    if (last && !before(seq, TCP_SKB_CB(last)->seq)) { /* the common case: the end, no search */
+        at.prev = last;
+        at.parent = &last->rbnode;
+        at.link = &last->rbnode.rb_right;
+        return at;
+    }
+    while (*at.link) {
+        at.parent = *at.link;
+        if (before(seq, TCP_SKB_CB(rb_to_skb(at.parent))->seq)) {
+            at.link = &at.parent->rb_left;
+        } else {
+            at.prev = rb_to_skb(at.parent);
+            at.link = &at.parent->rb_right;
+        }
+    }
+    return at;
 }
 
 /* Remove queued skbs that [.., end_seq) covers; D-SACK a partial overlap. */
@@ -215,14 +253,14 @@ static void tcp_ofo_trim_covered(struct sock *sk, struct sk_buff *skb, u32 end_s
     struct tcp_sock *tp = tcp_sk(sk);
     struct sk_buff *next;
 
-    while ((next = skb_peek_next(skb, &tp->out_of_order_queue))) {
+    while ((next = skb_rb_next(skb))) {
         if (!after(end_seq, TCP_SKB_CB(next)->seq))
             break;
         if (before(end_seq, TCP_SKB_CB(next)->end_seq)) {
             tcp_dsack_extend(sk, TCP_SKB_CB(next)->seq, end_seq);
             break;
         }
-        __skb_unlink(next, &tp->out_of_order_queue);
+        tcp_ofo_unlink(tp, next);
         tcp_dsack_extend(sk, TCP_SKB_CB(next)->seq, TCP_SKB_CB(next)->end_seq);
         NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPOFOMERGE);
         tcp_drop_reason(sk, next, SKB_DROP_REASON_TCP_OFOMERGE);
@@ -233,6 +271,7 @@ void tcp_data_queue_ofo(struct sock *sk, struct sk_buff *skb)
 {
     struct tcp_sock *tp = tcp_sk(sk);
     u32 seq = TCP_SKB_CB(skb)->seq, end_seq = TCP_SKB_CB(skb)->end_seq;
+    struct ofo_place at;
     struct sk_buff *prev;
     bool fragstolen;
 
@@ -248,7 +287,8 @@ void tcp_data_queue_ofo(struct sock *sk, struct sk_buff *skb)
     tp->rcv_ooopack += max_t(u16, 1, skb_shinfo(skb)->gso_segs);
     NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPOFOQUEUE);
 
-    tcp_ofo_find(tp, seq, &prev);
+    at = tcp_ofo_find(tp, seq);
+    prev = at.prev;
     if (prev && before(seq, TCP_SKB_CB(prev)->end_seq)) {
         if (!after(end_seq, TCP_SKB_CB(prev)->end_seq)) { /* all of it is there already */
             NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPOFOMERGE);
@@ -261,10 +301,9 @@ void tcp_data_queue_ofo(struct sock *sk, struct sk_buff *skb)
         } else { /* starts alike but longer: the old one is covered */
             NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPOFOMERGE);
             tcp_dsack_extend(sk, TCP_SKB_CB(prev)->seq, TCP_SKB_CB(prev)->end_seq);
-            struct sk_buff *covered = prev;
-            prev = skb_peek_prev(prev, &tp->out_of_order_queue);
-            __skb_unlink(covered, &tp->out_of_order_queue);
-            tcp_drop_reason(sk, covered, SKB_DROP_REASON_TCP_OFOMERGE);
+            tcp_ofo_replace(tp, prev, skb);
+            tcp_drop_reason(sk, prev, SKB_DROP_REASON_TCP_OFOMERGE);
+            goto queued;
         }
     } else if (prev && tcp_try_coalesce(sk, prev, skb, &fragstolen)) {
         if (!tcp_is_sack(tp) || skb->len >= 128)
@@ -274,10 +313,11 @@ void tcp_data_queue_ofo(struct sock *sk, struct sk_buff *skb)
         tcp_ofo_trim_covered(sk, prev, end_seq);
         goto add_sack;
     }
-    if (prev)
-        __skb_queue_after(&tp->out_of_order_queue, prev, skb);
-    else
-        __skb_queue_head(&tp->out_of_order_queue, skb);
+    rb_link_node(&skb->rbnode, at.parent, at.link);
+    rb_insert_color(&skb->rbnode, &tp->out_of_order_queue);
+    if (prev == tp->ooo_last_skb)
+        tp->ooo_last_skb = skb;
+queued:
     skb_set_owner_r(skb, sk);
     tcp_ofo_trim_covered(sk, skb, end_seq);
     if (tcp_is_sack(tp))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Segments out: what may be sent now (tcp_write_xmit) and the header that it gets (__tcp_transmit_skb).
  *
- * sk_write_queue holds what was never sent; tcp_rtx_queue what was sent and is not acknowledged, in order.
+ * sk_write_queue, a list, holds what was never sent; tcp_rtx_queue, a tree, what was sent and is not acknowledged.
  * A queued sk_buff never leaves: a clone of it does. Everything under the socket lock. */
 
 #include "tcp_output.h"
@@ -207,12 +207,17 @@ int __tcp_transmit_skb(struct sock *sk, struct sk_buff *skb, int clone_it, u32 r
     tp->tcp_wstamp_ns = max(tp->tcp_wstamp_ns, tp->tcp_clock_cache);
     skb->tstamp = tp->tcp_wstamp_ns;
     if (clone_it) {
+        struct cds_list_head anchor = tcp_skb_tsorted_save(skb);
+
         oskb = skb;
         /* A clone that is still below would have its headers overwritten: then a copy of the linear part. */
         skb = unlikely(skb_cloned(oskb)) ? pskb_copy(oskb, MAX_TCP_HEADER) : skb_clone(oskb);
-        if (unlikely(!skb))
-            return -ENOBUFS;
-        skb->dev = NULL;
+        tcp_skb_tsorted_restore(oskb, anchor);
+        if (unlikely(!skb)) {
+            err = -ENOBUFS;
+            goto sent;
+        }
+        skb->dev = NULL; /* nor is the rbnode */
     }
 
     if (unlikely(TCP_SKB_CB(skb)->tcp_flags & TCPHDR_SYN)) {
@@ -246,6 +251,10 @@ int __tcp_transmit_skb(struct sock *sk, struct sk_buff *skb, int clone_it, u32 r
             tcp_tsq_dropped(tp);
         err = err == NET_XMIT_CN ? 0 : err;
     }
+sent:
+    /* tstamp is new, even if it did not get far. What was never sent before is on its way now, or not in flight. */
+    if (oskb && (!err || tcp_skb_tsorted(oskb)))
+        tcp_tsorted_move_tail(tp, oskb);
     if (!err && oskb) {
         tcp_update_skb_after_send(sk, oskb, prior_wstamp);
         tcp_rate_skb_sent(sk, oskb);
@@ -266,7 +275,7 @@ void tcp_event_new_data_sent(struct sock *sk, struct sk_buff *skb)
 
     WRITE_ONCE(tp->snd_nxt, TCP_SKB_CB(skb)->end_seq);
     __skb_unlink(skb, &sk->sk_write_queue);
-    __skb_queue_tail(&tp->tcp_rtx_queue, skb);
+    tcp_rbtree_insert(&tp->tcp_rtx_queue, skb);
     if (!tp->highest_sack)
         tp->highest_sack = skb;
     tp->packets_out += (u32)tcp_skb_pcount(skb);

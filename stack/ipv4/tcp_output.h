@@ -61,6 +61,19 @@ bool tcp_skb_append(struct sk_buff *to, struct sk_buff *from);
 void tcp_event_new_data_sent(struct sock *sk, struct sk_buff *skb);
 u32 tcp_tso_segs(struct sock *sk, unsigned int mss_now);
 bool tcp_snd_wnd_test(const struct tcp_sock *tp, const struct sk_buff *skb, unsigned int cur_mss);
+/* The tsorted anchor lies where other sk_buffs have dst and destructor: out of the way while sent is copied. */
+static inline struct cds_list_head tcp_skb_tsorted_save(struct sk_buff *skb)
+{
+    struct cds_list_head anchor = skb->tcp_tsorted_anchor;
+
+    skb->dst = NULL;
+    skb->destructor = NULL;
+    return anchor;
+}
+static inline void tcp_skb_tsorted_restore(struct sk_buff *skb, struct cds_list_head anchor)
+{
+    skb->tcp_tsorted_anchor = anchor;
+}
 static inline bool tcp_urg_mode(const struct tcp_sock *tp) { return tp->snd_una != tp->snd_up; }
 static inline bool tcp_skb_is_last(const struct sock *sk, const struct sk_buff *skb)
 {
@@ -112,7 +125,7 @@ u32 tcp_zerocopy_unread(struct sock *sk);
 /* tcp_timestamping.c: follow the last byte of this send call; skb was (partly) acknowledged; skb was cut in two. */
 void tcp_tx_timestamp(struct sock *sk, u32 tsflags);
 u32 tcp_tskey(const struct sock *sk, bool tcp); /* proto.tskey */
-void tcp_ack_tstamp(struct sock *sk, const struct sk_buff *skb, u32 prior_snd_una);
+void tcp_ack_tstamp(struct sock *sk, struct sk_buff *skb, u32 prior_snd_una);
 void tcp_fragment_tstamp(struct sk_buff *skb, struct sk_buff *skb2);
 /* IP_RECVERR: an ICMP error about sk, skb->data at the inner IP header (not taken over). */
 void tcp_icmp_error(struct sock *sk, const struct sk_buff *skb, int err, u32 info);

@@ -57,15 +57,34 @@ int tcp_queue_rcv(struct sock *sk, struct sk_buff *skb, bool *fragstolen)
     return eaten;
 }
 
-/* Copy small segments that hold big buffers together, from head on, so that truesize shrinks. */
+/* skb was copied: it goes, and leaves its place to nskb, unless that is queued already (NULL). */
+static void tcp_collapse_one(struct sock *sk, struct sk_buff *skb, struct sk_buff_head *list, struct sk_buff *nskb)
+{
+    struct tcp_sock *tp = tcp_sk(sk);
+
+    if (list) {
+        if (nskb)
+            __skb_queue_before(list, skb, nskb);
+        __skb_unlink(skb, list);
+    } else if (nskb) {
+        tcp_ofo_replace(tp, skb, nskb);
+    } else {
+        tcp_ofo_unlink(tp, skb);
+    }
+    consume_skb(skb);
+}
+
+/* Copy small segments that hold big buffers together, from head on, so that truesize shrinks. list NULL: those of
+ * the out-of-order queue. */
 static void tcp_collapse_queue(struct sock *sk, struct sk_buff_head *list)
 {
-    struct sk_buff *skb, *next, *nskb = NULL;
+    struct sk_buff *skb = list ? skb_peek(list) : skb_rb_first(&tcp_sk(sk)->out_of_order_queue), *next, *nskb = NULL;
 
-    for (skb = skb_peek(list); skb; skb = next) {
+    for (; skb; skb = next) {
         u32 seq = TCP_SKB_CB(skb)->seq, len = skb->len;
+        bool fresh = false;
 
-        next = skb_peek_next(skb, list);
+        next = list ? skb_peek_next(skb, list) : skb_rb_next(skb);
         /* Leave what is dense enough, control flags and gaps alone. */
         if (skb->truesize < 2 * len + 512 || (TCP_SKB_CB(skb)->tcp_flags & (TCPHDR_SYN | TCPHDR_FIN))) {
             nskb = NULL;
@@ -85,14 +104,13 @@ static void tcp_collapse_queue(struct sock *sk, struct sk_buff_head *list)
             TCP_SKB_CB(nskb)->end_seq = seq;
             TCP_SKB_CB(nskb)->tcp_flags &= (u8)~(TCPHDR_FIN | TCPHDR_SYN);
             skb_reset_transport_header(nskb);
-            __skb_queue_before(list, skb, nskb);
             skb_set_owner_r(nskb, sk);
+            fresh = true;
         }
         BUG_ON(skb_copy_bits(skb, 0, skb_put(nskb, len), len));
         TCP_SKB_CB(nskb)->end_seq += len;
         TCP_SKB_CB(nskb)->tcp_flags |= TCP_SKB_CB(skb)->tcp_flags;
-        __skb_unlink(skb, list);
-        consume_skb(skb);
+        tcp_collapse_one(sk, skb, list, fresh ? nskb : NULL);
         NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPRCVCOLLAPSED);
     }
 }
@@ -107,7 +125,7 @@ static int tcp_prune_queue(struct sock *sk, const struct sk_buff *in_skb)
         tcp_clamp_window(sk);
     if (atomic_load(&sk->sk_rmem_alloc) <= sk->sk_rcvbuf)
         return 0;
-    tcp_collapse_queue(sk, &tp->out_of_order_queue);
+    tcp_collapse_queue(sk, NULL);
     if (!skb_queue_empty(&sk->sk_receive_queue))
         tcp_collapse_queue(sk, &sk->sk_receive_queue);
     if (atomic_load(&sk->sk_rmem_alloc) <= sk->sk_rcvbuf)
@@ -157,10 +175,10 @@ static void tcp_queue_and_out(struct sock *sk, struct sk_buff *skb)
         tcp_event_data_recv(sk, skb);
     if (fin)
         tcp_fin(sk);
-    if (!skb_queue_empty(&tp->out_of_order_queue)) {
+    if (!RB_EMPTY_ROOT(&tp->out_of_order_queue)) {
         tcp_ofo_queue(sk);
         /* RFC 5681 4.2: acknowledge at once when a gap is filled. */
-        if (skb_queue_empty(&tp->out_of_order_queue))
+        if (RB_EMPTY_ROOT(&tp->out_of_order_queue))
             inet_csk(sk)->icsk_ack.pending |= ICSK_ACK_NOW;
     }
     if (tp->rx_opt.num_sacks)

@@ -36,11 +36,8 @@ s32 tcp_rack_skb_timeout(struct tcp_sock *tp, struct sk_buff *skb, u32 reo_wnd)
 }
 
 /* RFC 8985 6.2 step 5: whatever was sent before the most recently delivered packet, by more than the
- * reordering window, is lost. *reo_timeout: us until the last of the others is, 0: none waits.
- *
- * Linux keeps a second list in order of transmission; here the queue is in order of sequence, and the walk
- * ends at the first never-retransmitted packet sent after the delivered one: all behind it were sent later
- * still, and retransmitted later than that. */
+ * reordering window, is lost. *reo_timeout: us until the last of the others is, 0: none waits. The walk is over
+ * tsorted_sent_queue and ends at the first packet that was sent later than the delivered one. */
 static void tcp_rack_detect_loss(struct sock *sk, u32 *reo_timeout)
 {
     struct tcp_sock *tp = tcp_sk(sk);
@@ -48,22 +45,20 @@ static void tcp_rack_detect_loss(struct sock *sk, u32 *reo_timeout)
     u32 reo_wnd = tcp_rack_reo_wnd(sk);
 
     *reo_timeout = 0;
-    skb_queue_walk_safe(&tp->tcp_rtx_queue, skb, next) {
-        struct tcp_skb_cb *scb = TCP_SKB_CB(skb);
+    cds_list_for_each_entry_safe(skb, next, &tp->tsorted_sent_queue, tcp_tsorted_anchor) {
+        const u8 sacked = TCP_SKB_CB(skb)->sacked;
         s32 remaining;
 
-        if (scb->sacked & TCPCB_SACKED_ACKED)
-            continue;
-        if ((scb->sacked & TCPCB_LOST) && !(scb->sacked & TCPCB_SACKED_RETRANS))
-            continue; /* known, waits for its retransmission */
-        if (!tcp_rack_sent_after(tp->rack.mstamp_us, tcp_skb_timestamp_us(skb), tp->rack.end_seq, scb->end_seq)) {
-            if (!(scb->sacked & TCPCB_RETRANS))
-                break;
-            continue;
-        }
+        if ((sacked & TCPCB_LOST) && !(sacked & TCPCB_SACKED_RETRANS))
+            continue; /* known; a loss probe sent it */
+        if (tcp_skb_timestamp_us(skb) > tp->rack.mstamp_us)
+            break;
+        if (!tcp_rack_sent_after(tp->rack.mstamp_us, tcp_skb_timestamp_us(skb), tp->rack.end_seq,
+                                 TCP_SKB_CB(skb)->end_seq))
+            continue; /* at the same time as the delivered one: a lower one may follow (Linux ends here) */
         remaining = tcp_rack_skb_timeout(tp, skb, reo_wnd);
         if (remaining <= 0)
-            tcp_mark_skb_lost(sk, skb);
+            tcp_mark_skb_lost(sk, skb); /* which takes it off the list */
         else
             *reo_timeout = max(*reo_timeout, (u32)remaining);
     }

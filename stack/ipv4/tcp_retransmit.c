@@ -133,7 +133,7 @@ void tcp_xmit_retransmit_queue(struct sock *sk)
     if (!skb)
         return;
     max_segs = tcp_tso_segs(sk, tcp_current_mss(sk));
-    skb_queue_walk_from(&tp->tcp_rtx_queue, skb)
+    skb_rbtree_walk_from(skb)
     {
         int segs = (int)(tcp_snd_cwnd(tp) - tcp_packets_in_flight(tp));
         u8 sacked = TCP_SKB_CB(skb)->sacked;
@@ -217,7 +217,6 @@ bool tcp_schedule_loss_probe(struct sock *sk, bool advancing_rto)
 /* Send the last segment again. 0 or not sent. */
 static int tcp_probe_last_segment(struct sock *sk, unsigned int mss)
 {
-    struct tcp_sock *tp = tcp_sk(sk);
     struct sk_buff *skb = tcp_rtx_queue_tail(sk);
     int pcount;
 
@@ -227,7 +226,7 @@ static int tcp_probe_last_segment(struct sock *sk, unsigned int mss)
     if (pcount > 1 && skb->len > (u32)(pcount - 1) * mss) {
         if (unlikely(tcp_fragment(sk, TCP_FRAG_IN_RTX_QUEUE, skb, (u32)(pcount - 1) * mss, mss)))
             return -ENOMEM;
-        skb = skb_peek_next(skb, &tp->tcp_rtx_queue);
+        skb = skb_rb_next(skb);
     }
     return __tcp_retransmit_skb(sk, skb, 1);
 }

@@ -178,19 +178,18 @@ static void tcp_sacktag_one(struct sock *sk, struct tcp_sacktag_state *state, st
         tp->retrans_out -= (u32)pcount;
     }
     cb->sacked = sacked;
+    tcp_tsorted_del(skb);
     tcp_rate_skb_delivered(sk, skb, state->rate);
     /* highest_sack: the skb after the highest SACKed one. */
     if (!before(cb->seq, tp->sacked_out == (u32)pcount ? tp->snd_una : tcp_highest_sack_seq_of(tp)))
-        tp->highest_sack = skb_peek_next(skb, &tp->tcp_rtx_queue);
+        tp->highest_sack = skb_rb_next(skb);
 }
 
-/* Mark what lies in [start, end), beginning the search at skb. Returns where it ended. */
-static struct sk_buff *tcp_sacktag_walk(struct sk_buff *skb, struct sock *sk, struct tcp_sacktag_state *state,
-                                        u32 start_seq, u32 end_seq, bool dup_sack)
+/* Mark what lies in [start, end), from skb on. */
+static void tcp_sacktag_walk(struct sk_buff *skb, struct sock *sk, struct tcp_sacktag_state *state,
+                             u32 start_seq, u32 end_seq, bool dup_sack)
 {
-    struct sk_buff_head *q = &tcp_sk(sk)->tcp_rtx_queue;
-
-    for (; skb; skb = skb_peek_next(skb, q)) {
+    skb_rbtree_walk_from(skb) {
         int in_sack;
 
         if (!before(TCP_SKB_CB(skb)->seq, end_seq))
@@ -203,15 +202,6 @@ static struct sk_buff *tcp_sacktag_walk(struct sk_buff *skb, struct sock *sk, st
         if (in_sack)
             tcp_sacktag_one(sk, state, skb, dup_sack);
     }
-    return skb;
-}
-
-/* Where to begin for a block: above everything SACKed so far, from there; else from the queue's head. */
-static struct sk_buff *tcp_sacktag_start(const struct tcp_sock *tp, u32 start_seq)
-{
-    if (tp->sacked_out && !before(start_seq, tcp_highest_sack_seq_of(tp)))
-        return tp->highest_sack;
-    return skb_peek(&tp->tcp_rtx_queue);
 }
 
 /* Where the part of a block begins that the last ACK did not tell already (*start is moved up). False:
@@ -319,7 +309,7 @@ int tcp_sacktag_write_queue(struct sock *sk, const struct sk_buff *ack_skb, u32 
 
         if (!dup_sack && !tcp_sack_cache_trim(tp, &from, sp[i].end_seq))
             continue;
-        tcp_sacktag_walk(tcp_sacktag_start(tp, from), sk, state, sp[i].start_seq, sp[i].end_seq, dup_sack);
+        tcp_sacktag_walk(tcp_sacktag_skip(sk, from), sk, state, sp[i].start_seq, sp[i].end_seq, dup_sack);
     }
     memset(tp->recv_sack_cache, 0, sizeof(tp->recv_sack_cache));
     for (int i = 0, j = 0; i < used; i++)

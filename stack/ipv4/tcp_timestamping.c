@@ -22,14 +22,18 @@ void tcp_tx_timestamp(struct sock *sk, u32 tsflags)
     skb_shinfo(skb)->tskey = TCP_SKB_CB(skb)->seq + skb->len - 1;
 }
 
-void tcp_ack_tstamp(struct sock *sk, const struct sk_buff *skb, u32 prior_snd_una)
+void tcp_ack_tstamp(struct sock *sk, struct sk_buff *skb, u32 prior_snd_una)
 {
     const u32 key = skb_shinfo(skb)->tskey;
+    struct cds_list_head anchor;
 
     if (likely(!TCP_SKB_CB(skb)->txstamp_ack))
         return;
-    if (!before(key, prior_snd_una) && before(key, tcp_sk(sk)->snd_una))
-        __skb_tstamp_tx(skb, sk, SCM_TSTAMP_ACK);
+    if (before(key, prior_snd_una) || !before(key, tcp_sk(sk)->snd_una))
+        return;
+    anchor = tcp_skb_tsorted_save(skb);
+    __skb_tstamp_tx(skb, sk, SCM_TSTAMP_ACK);
+    tcp_skb_tsorted_restore(skb, anchor);
 }
 
 void tcp_fragment_tstamp(struct sk_buff *skb, struct sk_buff *skb2)
