@@ -753,7 +753,7 @@ int main(int argc, char **argv)
     } groups[] = {
         {"new", g_new},       {"connect", g_connect}, {"mapped", g_mapped},   {"data", g_data},     {"ends", g_ends},
         {"time", g_time},     {"select", g_select},   {"epoll", g_epoll},     {"fds", g_fds},       {"options", g_options},
-        {"sendfile", g_sendfile}, {"send", g_send}, {"urgent", g_urgent}, {"errqueue", g_errqueue}, {"splice", g_splice},
+        {"sendfile", g_sendfile}, {"writing", g_send}, {"urgent", g_urgent}, {"errqueue", g_errqueue}, {"splice", g_splice},
         {"signals", g_signals}, {"threads", g_threads}, {"listen", g_listen}, {"stdio", g_stdio},
     };
 

@@ -135,7 +135,7 @@ void g_ends(void)
 void g_sendfile(void)
 {
     char name[] = "/tmp/socket_api.XXXXXX";
-    int in = mkstemp(name), fd = tell("E\n"), p[2];
+    int in = mkstemp(name), fd = tell("E\n"), p[2], v = -1;
     off_t off = 3;
 
     unlink(name);
@@ -158,7 +158,9 @@ void g_sendfile(void)
     (void)!write(in, buf, sizeof(buf));
     off = 299900; /* asked for more than there is: the rest must not wait for it */
     CALL(sendfile(fd, in, &off, 1000000));
-    TIMED(0, 100, recv(fd, buf, 100, MSG_WAITALL));
+    CALL(ioctl(fd, SIOCOUTQNSD, &v));
+    SAY("not sent yet: %d", v);
+    CALL(recv(fd, buf, 100, MSG_WAITALL));
     int h = tell("H 100\n");
     off = 0;
     CALL(sendfile(h, in, &off, 1000000));
@@ -233,15 +235,10 @@ void g_send(void)
     close(fd);
     fd = tell("H 300\n");
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
-    total = 0;
-    for (int i = 0, r; i < 100 && (r = sendmmsg(fd, mm, 2, MSG_DONTWAIT)) > 0; i++) {
-        for (int j = 0; j < r; j++)
-            total += mm[j].msg_len;
-        if (mm[r - 1].msg_len < 682 * 700) {
-            SAY("the last message was sent in part, and none behind it");
-            break;
-        }
-    }
+    mm[1].msg_hdr.msg_iovlen = 1; /* an empty one, which could always be sent */
+    CALL(sendmmsg(fd, mm, 2, MSG_DONTWAIT));
+    total = mm[0].msg_len;
+    SAY("in part: %d", total > 0 && total < 682 * 700);
     SAY("the peer has it: %d", peer_has(fd) == total);
     close(fd);
 
