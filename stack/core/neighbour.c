@@ -477,10 +477,10 @@ static u64 neigh_age(struct neighbour *n, u64 now)
 {
     switch (atomic_load(&n->nud_state)) {
     case NUD_REACHABLE:
-        if (now < READ_ONCE(n->confirmed) + n->reachable_time)
+        if (now <= READ_ONCE(n->confirmed) + n->reachable_time)
             return READ_ONCE(n->confirmed) + n->reachable_time;
         WRITE_ONCE(n->updated, now);
-        if (now < n->used + delay_probe_time(n)) {
+        if (now <= READ_ONCE(n->used) + delay_probe_time(n)) {
             neigh_set_state(n, NUD_DELAY);
             return now + delay_probe_time(n);
         }
@@ -488,7 +488,7 @@ static u64 neigh_age(struct neighbour *n, u64 now)
         return 0;
     case NUD_DELAY:
         WRITE_ONCE(n->updated, now);
-        if (now < READ_ONCE(n->confirmed) + delay_probe_time(n)) {
+        if (now <= READ_ONCE(n->confirmed) + delay_probe_time(n)) {
             neigh_set_state(n, NUD_REACHABLE);
             return READ_ONCE(n->confirmed) + n->reachable_time;
         }

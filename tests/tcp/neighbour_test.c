@@ -52,13 +52,15 @@ Test(neighbour, delay_acks_confirm_it_and_nobody_asks)
 Test(neighbour, delay_without_acks_is_asked_by_unicast_then_by_broadcast)
 {
     struct socket *s = script_accepted("mss 1460", 65535);
-    struct neighbour *n = peer(NUD_STALE);
+    struct neighbour *n;
 
-    sys_write(s, 100);
-    advance_ms(4900);
+    sys_write(s, 100); /* carries the news of the handshake's ACK */
+    tx(.flags = "PA", .len = 100);
+    n = peer(NUD_STALE);
+    advance_ms(5000); /* 200 ms to the first retransmission, and 5 s */
     cr_assert_eq(n->nud_state, NUD_DELAY);
     cr_assert_eq(unicast, 0);
-    advance_ms(200);
+    advance_ms(400);
     cr_assert_eq(n->nud_state, NUD_PROBE);
     cr_assert_eq(unicast, 1);
     advance_ms(2000);
@@ -75,6 +77,27 @@ Test(neighbour, delay_without_acks_is_asked_by_unicast_then_by_broadcast)
     advance_ms(60000);
     tx(.flags = "PA", .seq = 1, .len = 100);
     tx_ignore();
+    rx();
+}
+
+Test(neighbour, an_ack_confirms_once_and_not_what_is_sent_into_silence)
+{
+    struct socket *s = script_accepted("mss 1460", 65535);
+    struct neighbour *n;
+
+    sys_write(s, 100);
+    tx(.flags = "PA", .len = 100);
+    rx();
+    n = peer(NUD_STALE);
+    sys_write(s, 100); /* carries the confirmation; the retransmissions carry none */
+    tx(.flags = "PA", .len = 100);
+    advance_ms(5500);
+    cr_assert_eq(n->nud_state, NUD_REACHABLE);
+    advance_ms(120000);
+    tx_ignore();
+    cr_assert_eq(unicast, 3, "%u asked by unicast", unicast);
+    cr_assert_eq(n->nud_state & NUD_CONNECTED, 0);
+    n = peer(NUD_REACHABLE);
     rx();
 }
 

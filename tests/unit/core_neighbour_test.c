@@ -334,6 +334,12 @@ Test(core_neighbour, over_gc_thresh2_room_is_made_at_most_every_5_s)
     sim_run_for(sim, 6 * NSEC_PER_SEC);
     fill(2, 1, NUD_STALE);
     cr_assert_eq(entries(), 11, "down to gc_thresh2, and the new one: %u", entries());
+    sim_run_for(sim, 4 * NSEC_PER_SEC);
+    fill(3, 1, NUD_STALE);
+    cr_assert_eq(entries(), 12, "not again so soon");
+    sim_run_for(sim, 2 * NSEC_PER_SEC);
+    fill(4, 1, NUD_STALE);
+    cr_assert_eq(entries(), 11);
 }
 
 Test(core_neighbour, over_gc_thresh3_fresh_entries_are_not_thrown_out_for_new_ones)
