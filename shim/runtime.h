@@ -76,5 +76,10 @@ void waiter_forget_in_child(void);
 
 /* Put the trampoline before every handler installed so far. */
 void sigdefer_start(void);
+/* Role: where the program leaves sig to its default, which ends it, fn is called first, outside the stack, with sig
+ * blocked; fn then lets it happen (sigdefer_default). The program goes on seeing SIG_DFL. */
+void sigdefer_last_words(int sig, void (*fn)(int sig));
+/* Role: fn's end: sig takes its default action when fn returns. */
+void sigdefer_default(int sig);
 
 #endif

@@ -22,6 +22,7 @@ static struct action { /* what the program asked for; written under actions_lock
     void *handler;     /* sa_handler or sa_sigaction; NULL: not behind the trampoline */
     int flags;
 } actions[NSIG_ + 1];
+static void (*last_words[NSIG_ + 1])(int sig); /* in place of SIG_DFL; under actions_lock */
 static u64 interrupt_set; /* siginterrupt(sig, 1), under actions_lock */
 static pthread_mutex_t actions_lock = PTHREAD_MUTEX_INITIALIZER; /* taken with all signals blocked; innermost */
 static _Atomic bool started;
@@ -122,6 +123,11 @@ static void show_own(int sig, struct sigaction *sa, const struct action *a)
 {
     if (sa->sa_sigaction != trampoline || !a->handler)
         return;
+    if (a->handler == (void *)last_words[sig]) {
+        sa->sa_handler = SIG_DFL;
+        sa->sa_flags &= ~SA_SIGINFO;
+        return;
+    }
     sa->sa_sigaction = (void (*)(int, siginfo_t *, void *))a->handler;
     sa->sa_flags = (sa->sa_flags & ~(SA_SIGINFO | SA_RESETHAND)) | (a->flags & (SA_SIGINFO | (int)SA_RESETHAND));
 }
@@ -143,6 +149,8 @@ static int set_action(int sig, const struct sigaction *act, struct sigaction *ol
         k = *act; /* faults here, not under the lock */
     mask = lock_actions();
     before = actions[sig];
+    if (act && k.sa_handler == SIG_DFL && last_words[sig])
+        k.sa_handler = last_words[sig];
     if (act && is_function(&k)) {
         actions[sig] = (struct action){(void *)k.sa_sigaction, k.sa_flags};
         k.sa_sigaction = trampoline;
@@ -161,6 +169,29 @@ static int set_action(int sig, const struct sigaction *act, struct sigaction *ol
     if (old)
         *old = kold;
     return 0;
+}
+
+void sigdefer_last_words(int sig, void (*fn)(int sig))
+{
+    struct sigaction sa;
+    u64 mask;
+
+    if (real_sigaction(sig, NULL, &sa))
+        return;
+    mask = lock_actions();
+    last_words[sig] = fn;
+    unlock_actions(mask);
+    if (sa.sa_handler == SIG_DFL)
+        set_action(sig, &sa, NULL);
+}
+
+void sigdefer_default(int sig)
+{
+    struct sigaction sa = {.sa_handler = SIG_DFL};
+    pid_t pid = (pid_t)raw_syscall4(SYS_getpid, 0, 0, 0, 0), tid = (pid_t)raw_syscall4(SYS_gettid, 0, 0, 0, 0);
+
+    real_sigaction(sig, &sa, NULL);
+    raw_syscall4(SYS_tgkill, pid, tid, sig, 0);
 }
 
 void sigdefer_start(void)

@@ -5,10 +5,11 @@
  *   later            functions, files and lines, and the printing: on the backstop thread, or when the process
  *                    ends (print_listings, print_folded)
  *
- * list: the first packet of each kind. folded: every packet; equal paths are counted.
+ * list: the first packet of each kind, and the first completion. folded: every packet; equal paths are counted.
  *
- * A packet may reach the ring in two goes: kept by a neighbour that is not resolved yet, or by a queueing
- * discipline, it is sent by whoever comes next. The stack of the first go is kept meanwhile and printed first. */
+ * A packet may reach the ring in several goes: kept by a neighbour that is not resolved yet, or by a queueing
+ * discipline, it is sent on by whoever comes next. The stacks of the first goes are kept meanwhile and printed
+ * first. */
 
 #include "trace.h"
 #include "../stack/core/netdevice.h"
@@ -22,15 +23,32 @@
 #include <linux/if_ether.h>
 #include <linux/ip.h>
 #include <linux/tcp.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define DEPTH 96           /* return addresses of one stack */
 #define QUEUED 64          /* packets waiting on the way, whose stack is remembered */
 #define PATHS 4096         /* distinct stacks that folded counts; a power of two */
 #define FRAMES 160         /* functions of one listing, inlined ones too */
 #define FOLDED_LINE 4096
+#define END_MS 2000        /* to print before a signal ends the program; then without */
+#define GOES 3             /* of one packet before the last; it takes two: a neighbour, then a discipline */
 
-enum kind { KIND_SYN, KIND_SYNACK, KIND_DATA, KIND_ACK, KIND_RETRANSMISSION, KIND_FIN, KIND_RST, KINDS, KIND_OTHER = KINDS };
-static const char *const kind_names[KINDS] = {"SYN", "SYN-ACK", "data", "ACK", "retransmission", "FIN", "RST"};
+enum kind {
+    KIND_SYN,
+    KIND_SYNACK,
+    KIND_DATA,
+    KIND_ACK,
+    KIND_RETRANSMISSION,
+    KIND_FIN,
+    KIND_RST,
+    KIND_COMPLETION, /* not a segment: the end of the first clone that carried data */
+    KINDS,
+    KIND_OTHER = KINDS,
+};
+static const char *const kind_names[KINDS] = {"SYN",            "SYN-ACK", "data", "ACK",
+                                              "retransmission", "FIN",     "RST",  "completion"};
 
 struct segment {
     enum kind kind;
@@ -47,6 +65,7 @@ struct stack {
 struct queued {
     const struct sk_buff *skb; /* a name only: it may be gone */
     struct segment seg;
+    enum trace_point where;
     struct stack stack;
 };
 struct listing {
@@ -55,7 +74,12 @@ struct listing {
     struct segment seg;
     enum trace_point where;
     char dev[16];
-    struct stack queued, stack;
+    u32 ngoes;
+    struct {
+        enum trace_point where; /* it stayed */
+        struct stack stack;
+    } goes[GOES];
+    struct stack stack; /* the last one */
 };
 struct path {
     u64 count;
@@ -135,16 +159,17 @@ static bool same_segment(const struct segment *a, const struct segment *b)
 }
 
 /* tr.lock held. The packet stays behind: remember who brought it here. */
-static void remember_queued(const struct sk_buff *skb, const struct segment *s)
+static void remember_queued(enum trace_point where, const struct sk_buff *skb, const struct segment *s)
 {
     struct queued *q = &tr.queued[tr.next_queued++ % QUEUED];
 
     q->skb = skb;
     q->seg = *s;
+    q->where = where;
     unwind(&q->stack);
 }
 
-/* Is the first go's stack part of the second's (queued, and sent within the same call)? Then it tells nothing. */
+/* Is the stack of one go part of the next one's (queued, and sent within the same call)? Then it tells nothing. */
 static bool still_there(const struct stack *queued, const struct stack *st)
 {
     u32 common = 0;
@@ -152,6 +177,32 @@ static bool still_there(const struct stack *queued, const struct stack *st)
     while (common < queued->n && common < st->n && queued->ip[queued->n - 1 - common] == st->ip[st->n - 1 - common])
         common++;
     return common > 3; /* several functions up from the program's call, they are one call */
+}
+
+/* tr.lock held. The goes before this one, oldest first. */
+static void fill_goes(struct listing *l, const struct sk_buff *skb, const struct segment *s)
+{
+    const struct stack *next;
+    u32 kept = 0;
+
+    l->ngoes = 0;
+    for (u32 i = 0; i < QUEUED; i++) {
+        struct queued *q = &tr.queued[(tr.next_queued + i) % QUEUED];
+
+        if (q->skb != skb || !same_segment(&q->seg, s))
+            continue;
+        q->skb = NULL;
+        if (l->ngoes < GOES) {
+            l->goes[l->ngoes].where = q->where;
+            l->goes[l->ngoes++].stack = q->stack;
+        }
+    }
+    for (u32 i = 0; i < l->ngoes; i++) {
+        next = i + 1 < l->ngoes ? &l->goes[i + 1].stack : &l->stack;
+        if (!still_there(&l->goes[i].stack, next))
+            l->goes[kept++] = l->goes[i];
+    }
+    l->ngoes = kept;
 }
 
 /* tr.lock held. */
@@ -162,16 +213,9 @@ static void fill_listing(struct listing *l, enum trace_point where, const struct
     l->where = where;
     snprintf(l->dev, sizeof(l->dev), "%s", skb->dev ? skb->dev->name : "?");
     unwind(&l->stack);
-    l->queued.n = 0;
-    for (int i = 0; i < QUEUED; i++) {
-        struct queued *q = &tr.queued[i];
-
-        if (q->skb != skb || !same_segment(&q->seg, s))
-            continue;
-        if (!still_there(&q->stack, &l->stack))
-            l->queued = q->stack;
-        q->skb = NULL;
-    }
+    l->ngoes = 0;
+    if (where != TRACE_COMPLETION)
+        fill_goes(l, skb, s);
     l->order = ++tr.orders;
     atomic_fetch_add(&unprinted, 1);
 }
@@ -212,16 +256,18 @@ static void on_packet(enum trace_point where, struct sk_buff *skb)
     SHIM_ENTER();
     if (!folded) {
         look(skb, &s);
+        if (where == TRACE_COMPLETION) /* header-only frames are not waited for */
+            s.kind = s.kind != KIND_OTHER && s.len ? KIND_COMPLETION : KIND_OTHER;
         if (s.kind == KIND_OTHER || READ_ONCE(tr.first[s.kind].taken))
             goto out;
-    } else if (where == TRACE_QUEUED) {
+    } else if (where != TRACE_RING && where != TRACE_LANE) {
         goto out;
     }
     pthread_mutex_lock(&tr.lock);
     if (folded) {
         count_path();
-    } else if (where == TRACE_QUEUED) {
-        remember_queued(skb, &s);
+    } else if (where == TRACE_NEIGH || where == TRACE_QDISC) {
+        remember_queued(where, skb, &s);
     } else if (!tr.first[s.kind].taken) {
         fill_listing(&tr.first[s.kind], where, skb, &s);
         kick = true;
@@ -276,16 +322,18 @@ static int resolve(const struct stack *st, struct trace_frame *frames, int max)
     return n;
 }
 
-static void print_stack(FILE *out, const struct stack *st, int depth)
+static void print_stack(FILE *out, const struct stack *st)
 {
     struct trace_frame *frames = calloc(FRAMES, sizeof(*frames));
-    int n = frames ? resolve(st, frames, FRAMES) : 0;
+    int n = frames ? resolve(st, frames, FRAMES) : 0, width = 0;
 
-    for (int i = 0; i < n; i++, depth++) {
-        fprintf(out, "%*s%s()", depth + 1, "", frames[i].func);
+    for (int i = 0; i < n; i++)
+        width = max(width, i + (int)strlen(frames[i].func));
+    for (int i = 0; i < n; i++) {
+        fprintf(out, "%*s%s()", i + 1, "", frames[i].func);
         if (frames[i].file[0])
-            fprintf(out, "%*s %s:%u%s", max(0, 56 - depth - (int)strlen(frames[i].func)), "", frames[i].file,
-                    frames[i].line, frames[i].inlined ? " (inlined)" : "");
+            fprintf(out, "%*s  %s:%u%s", width - i - (int)strlen(frames[i].func), "", frames[i].file, frames[i].line,
+                    frames[i].inlined ? " (inlined)" : "");
         fputc('\n', out);
     }
     free(frames);
@@ -296,7 +344,7 @@ static void print_title(FILE *out, const struct listing *l)
     static const char names[][5] = {"FIN ", "SYN ", "RST ", "PSH ", "ACK ", "URG ", "ECE ", "CWR "};
     const struct segment *s = &l->seg;
     char from[INET_ADDRSTRLEN], to[INET_ADDRSTRLEN], caller[320];
-    const struct stack *st = l->queued.n ? &l->queued : &l->stack;
+    const struct stack *st = l->ngoes ? &l->goes[0].stack : &l->stack;
 
     inet_ntop(AF_INET, &s->saddr, from, sizeof(from));
     inet_ntop(AF_INET, &s->daddr, to, sizeof(to));
@@ -308,7 +356,10 @@ static void print_title(FILE *out, const struct listing *l)
     fprintf(out, "seq %u ack %u, %u bytes", s->seq, s->ack_seq, s->len);
     if (s->segs > 1)
         fprintf(out, " in %u segments", s->segs);
-    fprintf(out, ", into the %s of %s", l->where == TRACE_LANE ? "GSO lane" : "ring", l->dev);
+    if (l->where == TRACE_COMPLETION)
+        fprintf(out, ": %s is done with it, its clone is freed", l->dev);
+    else
+        fprintf(out, ", into the %s of %s", l->where == TRACE_LANE ? "GSO lane" : "ring", l->dev);
     if (st->caller)
         fprintf(out, "; called from %s", trace_address_name(st->caller, caller, sizeof(caller)));
     fputc('\n', out);
@@ -323,11 +374,13 @@ static void print_listing(const struct listing *l)
     if (!out)
         return;
     print_title(out, l);
-    if (l->queued.n) {
-        print_stack(out, &l->queued, 0);
-        fprintf(out, " -- it waits here; another call takes it on:\n");
+    for (u32 i = 0; i < l->ngoes; i++) {
+        print_stack(out, &l->goes[i].stack);
+        fprintf(out, " -- %s:\n",
+                l->goes[i].where == TRACE_NEIGH ? "it waits here for the answer to an ARP request; who receives that sends it on"
+                                                : "it waits here while another packet is being sent; who sends that sends it on");
     }
-    print_stack(out, &l->stack, 0);
+    print_stack(out, &l->stack);
     if (!fclose(out))
         shim_log_text(text, len); /* in one piece */
     free(text);
@@ -429,10 +482,34 @@ out:
     free(text);
 }
 
+/* A signal ends the program: no handler may print, so the backstop thread does. */
+static _Atomic bool ending, printed;
+
+static void print_before_the_end(void *unused)
+{
+    if (!atomic_load(&ending) || atomic_load(&printed))
+        return;
+    trace_at_exit();
+    atomic_store(&printed, true);
+}
+
+static void end_by_signal(int sig)
+{
+    struct timespec tick = {.tv_nsec = NSEC_PER_MSEC};
+
+    atomic_store(&ending, true);
+    for (int ms = 0; ms < END_MS && tr.pid == getpid() && !atomic_load(&printed); ms++) {
+        backstop_kick();
+        raw_syscall4(SYS_nanosleep, &tick, NULL, 0, 0);
+    }
+    sigdefer_default(sig);
+}
+
 /* ---- begin and end -------------------------------------------------------------------------------------------------- */
 
 void trace_start(void)
 {
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM};
     char why[320];
     bool folded = sluice_config.trace == CFG_TRACE_FOLDED;
 
@@ -451,6 +528,7 @@ void trace_start(void)
     memset(tr.queued, 0, sizeof(tr.queued));
     tr.lost = tr.npaths = tr.orders = 0;
     atomic_store(&unprinted, 0);
+    atomic_store(&printed, false);
     if (folded) {
         free(tr.paths);
         tr.paths = calloc(PATHS, sizeof(*tr.paths));
@@ -458,10 +536,14 @@ void trace_start(void)
             shim_warn("there is no memory for --trace=folded");
             return;
         }
-    } else if (backstop_add_fd(-1, print_listings, NULL)) {
-        shim_info("--trace prints when the program ends"); /* no place left on the backstop thread */
     }
     tr.pid = getpid();
+    if (backstop_add_fd(-1, folded ? print_before_the_end : print_listings, NULL)) {
+        shim_info("--trace prints when the program ends"); /* no place left on the backstop thread */
+    } else if (folded) {
+        for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+            sigdefer_last_words(ends[i], end_by_signal);
+    }
     trace_hook = on_packet;
 }
 

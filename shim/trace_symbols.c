@@ -121,24 +121,24 @@ __attribute__((noinline)) int trace_unwind(void **ip, int max) { return unw.back
 
 bool trace_in_library(const void *ip) { return (const char *)ip >= __ehdr_start && (const char *)ip < etext; }
 
-char *trace_address_name(void *ip, char *buf, size_t len)
+/* "libcurl.so.4+0x1a2b", to look up with addr2line. */
+static void name_by_module(void *ip, char *buf, size_t len)
 {
     Dl_info info;
     const char *base;
 
     if (!dladdr(ip, &info) || !info.dli_fname || !*info.dli_fname) {
         snprintf(buf, len, "%p", ip);
-        return buf;
+        return;
     }
     base = strrchr(info.dli_fname, '/');
     base = base ? base + 1 : info.dli_fname;
     snprintf(buf, len, "%s+0x%lx", base, (unsigned long)((char *)ip - (char *)info.dli_fbase));
-    return buf;
 }
 
-/* By libunwind, which reads the library's symbol table. The cursor is asked about an address of our choice: the
- * one it holds belongs to the context, not to a stack. */
-static void name_by_unwind(void *ip, struct trace_frame *f)
+/* By libunwind, which reads the symbol table of the library or program. The cursor is asked about an address of our
+ * choice: the one it holds belongs to the context, not to a stack. False: there is no symbol of this function. */
+static bool name_by_unwind(void *ip, char *func, size_t len)
 {
     unw_context_t uc;
     unw_cursor_t cursor;
@@ -147,12 +147,23 @@ static void name_by_unwind(void *ip, struct trace_frame *f)
 
     unw.getcontext(&uc);
     if (unw.init_local(&cursor, &uc) || unw.set_reg(&cursor, UNW_REG_IP, (unw_word_t)ip) ||
-        unw.get_proc_name(&cursor, f->func, sizeof(f->func), &off) || unw.get_proc_info(&cursor, &info) ||
-        (unw_word_t)ip - off != info.start_ip) /* a stripped library: the name is another function's */
-        trace_address_name(ip, f->func, sizeof(f->func));
-    if (strstr(f->func, ".so"))
-        return;
-    f->func[strcspn(f->func, ".")] = 0; /* tcp_ack.part.0 */
+        unw.get_proc_name(&cursor, func, len, &off) || unw.get_proc_info(&cursor, &info) ||
+        (unw_word_t)ip - off != info.start_ip) /* stripped: the name is another function's */
+        return false;
+    func[strcspn(func, ".")] = 0; /* tcp_ack.part.0 */
+    return true;
+}
+
+char *trace_address_name(void *ip, char *buf, size_t len)
+{
+    char func[72], where[200];
+
+    name_by_module(ip, where, sizeof(where));
+    if (name_by_unwind((char *)ip - 1, func, sizeof(func)))
+        snprintf(buf, len, "%s() at %s", func, where);
+    else
+        snprintf(buf, len, "%s", where);
+    return buf;
 }
 
 /* ---- functions, files, lines ------------------------------------------------------------------------------------ */
@@ -273,7 +284,7 @@ int trace_symbolize(void *ip, struct trace_frame *frames, int max)
     name = mod ? dw.dwfl_module_addrinfo(mod, pc, &off, &sym, NULL, NULL, NULL) : NULL;
     if (name && off < sym.st_size) /* else it is the nearest one before */
         snprintf(frames[0].func, sizeof(frames[0].func), "%.*s", (int)strcspn(name, "."), name);
-    else
-        name_by_unwind((void *)pc, &frames[0]);
+    else if (!name_by_unwind((void *)pc, frames[0].func, sizeof(frames[0].func)))
+        name_by_module((void *)pc, frames[0].func, sizeof(frames[0].func));
     return 1;
 }

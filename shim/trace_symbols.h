@@ -23,7 +23,8 @@ bool trace_in_library(const void *ip);
 /* Role: the functions that a return address stands in, innermost (an inlined one) first. Returns how many (>= 1).
  * Not thread-safe; not with a lock of the stack held (it reads files). */
 int trace_symbolize(void *ip, struct trace_frame *frames, int max);
-/* Role: what a return address outside this library is called: "libcurl.so.4+0x1a2b". Returns buf. */
+/* Role: what a return address outside this library is called: "fetch() at client+0x1a2b", without a symbol
+ * "libcurl.so.4+0x1a2b". Returns buf. */
 char *trace_address_name(void *ip, char *buf, size_t len);
 
 #endif

@@ -592,7 +592,7 @@ static bool neigh_event_send(struct neighbour *n, struct sk_buff *skb, int *rc)
             neigh_add_timer(n, now + retrans_time(n));
             ask = true;
         }
-        trace_xmit(TRACE_QUEUED, skb);
+        trace_xmit(TRACE_NEIGH, skb);
         neigh_enqueue(n, skb, &drop);
     }
     spin_unlock(&n->lock);

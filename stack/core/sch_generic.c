@@ -93,7 +93,7 @@ int qdisc_enqueue(struct sk_buff *skb, struct Qdisc *q)
     u32 len = qdisc_pkt_len(skb);
     int rc;
 
-    trace_xmit(TRACE_QUEUED, skb);
+    trace_xmit(TRACE_QDISC, skb);
     rc = q->ops->enqueue(skb, q);
 
     if (rc == NET_XMIT_SUCCESS) {

@@ -8,6 +8,7 @@
 
 #include "skbuff.h"
 #include "dst.h"
+#include "trace.h"
 #include <pthread.h>
 
 #define SKB_INFLIGHT_ORIG 0x80000000u /* in inflight_cnt: the original itself still lives */
@@ -281,6 +282,7 @@ void consume_skb(struct sk_buff *skb)
 {
     if (skb && skb_unref(skb))
         __kfree_skb(skb);
+    WALK_END();
 }
 
 void skb_orphan(struct sk_buff *skb)

@@ -345,15 +345,7 @@ void sock_rfree(struct sk_buff *skb)
     sk_mem_uncharge(sk, (int)skb->truesize);
 }
 
-void sock_wfree(struct sk_buff *skb)
-{
-    struct sock *sk = skb->sk;
-
-    /* One byte stays while write_space runs: it keeps sk alive. */
-    atomic_fetch_sub_explicit(&sk->sk_wmem_alloc, (s32)skb->truesize - 1, memory_order_relaxed);
-    sk->sk_write_space(sk);
-    sk_wmem_put(sk, 1);
-}
+void __sock_wfree(struct sk_buff *skb) { sk_wmem_put(skb->sk, (s32)skb->truesize); }
 
 void skb_set_owner_r(struct sk_buff *skb, struct sock *sk)
 {

@@ -269,7 +269,7 @@ int sk_add_backlog(struct sock *sk, struct sk_buff *skb, u32 limit);
 /* ---- memory ---------------------------------------------------------------------------------------------- */
 
 void sock_rfree(struct sk_buff *skb); /* destructor: uncharges sk_rmem_alloc */
-void sock_wfree(struct sk_buff *skb);
+void __sock_wfree(struct sk_buff *skb); /* destructor: uncharges sk_wmem_alloc, tells nobody */
 void skb_set_owner_r(struct sk_buff *skb, struct sock *sk);
 /* Charge size bytes against tcp_memory_allocated and tcp_mem; false: over the limit. */
 bool sk_wmem_schedule(struct sock *sk, int size);

@@ -74,6 +74,13 @@ void sock_release(struct socket *sock)
     net_call_rcu(sock->net, &sock->rcu, sock_free_rcu);
 }
 
+/* Security has agreed: to the protocol family. */
+static inline ssize_t sock_sendmsg_nosec(struct socket *sock, struct sk_msghdr *msg)
+{
+    net_tick(sock->net);
+    return WALK(sock->ops->sendmsg(sock, msg, iov_iter_count(&msg->msg_iter)));
+}
+
 ssize_t sock_sendmsg(struct socket *sock, struct sk_msghdr *msg)
 {
     int err;
@@ -83,8 +90,7 @@ ssize_t sock_sendmsg(struct socket *sock, struct sk_msghdr *msg)
         if (err)
             return err;
     }
-    net_tick(sock->net);
-    return WALK(sock->ops->sendmsg(sock, msg, iov_iter_count(&msg->msg_iter)));
+    return WALK(sock_sendmsg_nosec(sock, msg));
 }
 
 ssize_t sock_recvmsg(struct socket *sock, struct sk_msghdr *msg, int flags)

@@ -9,9 +9,11 @@
 struct sk_buff;
 
 enum trace_point {
-    TRACE_QUEUED, /* left behind on the way (no neighbour yet, queueing discipline): somebody else takes it on */
-    TRACE_RING,   /* its descriptors are in the transmit ring, not yet submitted */
-    TRACE_LANE,   /* went through the GSO lane */
+    TRACE_NEIGH,      /* the neighbour is not resolved: it stays in arp_queue until somebody receives the answer */
+    TRACE_QDISC,      /* into the queueing discipline: whoever runs that takes it on */
+    TRACE_RING,       /* its descriptors are in the transmit ring, not yet submitted */
+    TRACE_LANE,       /* went through the GSO lane */
+    TRACE_COMPLETION, /* a clone of TCP's is free again (its destructor runs) */
 };
 
 /* NULL: off. Set before the first packet, never changed while a stack runs. Called under any lock of the stack

@@ -549,6 +549,9 @@ u32 __tcp_select_window(struct sock *sk);
 void tcp_select_initial_window(const struct sock *sk, int space, u32 mss, u32 *rcv_wnd, u32 *window_clamp, int wscale_ok, u8 *rcv_wscale, u32 init_rcv_wnd);
 void tcp_release_cb(struct sock *sk);
 void tcp_wfree(struct sk_buff *skb);
+/* A pure ACK hardly counts against the small queue, and its completion lets nobody go on. */
+static inline void skb_set_tcp_pure_ack(struct sk_buff *skb) { skb->truesize = 2; }
+static inline bool skb_is_tcp_pure_ack(const struct sk_buff *skb) { return skb->truesize == 2; }
 void tcp_tsq_write(struct sock *sk);
 void tcp_cwnd_restart(struct sock *sk, u64 delta_ns);
 void tcp_update_skb_after_send(struct sock *sk, struct sk_buff *skb, u64 prior_wstamp);

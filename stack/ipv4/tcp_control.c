@@ -332,7 +332,7 @@ void __tcp_send_ack(struct sock *sk, u32 rcv_nxt)
         return;
     }
     tcp_init_nondata_skb(skb, tcp_acceptable_seq(sk), TCPHDR_ACK);
-    skb->truesize = 2; /* a pure ACK: not counted against the small queue */
+    skb_set_tcp_pure_ack(skb);
     __tcp_transmit_skb(sk, skb, 0, rcv_nxt);
     WALK_END();
 }

@@ -232,7 +232,7 @@ int __tcp_transmit_skb(struct sock *sk, struct sk_buff *skb, int clone_it, u32 r
     skb->ooo_okay = tcp_rtx_queue_empty(sk);
     skb_orphan(skb);
     skb->sk = sk;
-    skb->destructor = tcp_wfree;
+    skb->destructor = skb_is_tcp_pure_ack(skb) ? __sock_wfree : tcp_wfree;
     atomic_fetch_add(&sk->sk_wmem_alloc, (s32)skb->truesize);
     skb->dst_pending_confirm = READ_ONCE(sk->sk_dst_pending_confirm);
     skb->hash = sk->sk_txhash;

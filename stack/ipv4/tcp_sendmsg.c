@@ -326,13 +326,11 @@ static int tcp_send_chunk(struct sock *sk, struct send_state *s)
     return 0;
 }
 
-/* The send buffer is full: push what was copied, then sleep. 0 or -errno. */
-static int tcp_send_wait(struct sock *sk, struct send_state *s)
+/* Push what was copied, then sleep until there is room; the MSS may be another one then. 0 or -errno. */
+static int wait_for_memory(struct sock *sk, struct send_state *s)
 {
     int err;
 
-    if (sk->sk_socket)
-        __atomic_fetch_or(&sk->sk_socket->flags, SOCK_NOSPACE, __ATOMIC_SEQ_CST);
     tcp_remove_empty_skb(sk);
     if (s->copied)
         tcp_push(sk, s->flags & ~MSG_MORE, s->mss_now, TCP_NAGLE_PUSH, s->size_goal);
@@ -340,6 +338,15 @@ static int tcp_send_wait(struct sock *sk, struct send_state *s)
     if (!err)
         s->mss_now = (u32)tcp_send_mss(sk, &s->size_goal, s->flags);
     return err;
+}
+
+/* No room below sk_sndbuf, or no slot: whoever makes room is to call write_space. Linux's labels of these names;
+ * as its newer versions, for both causes. 0 or -errno. */
+static int wait_for_sndbuf(struct sock *sk, struct send_state *s)
+{
+    if (sk->sk_socket)
+        __atomic_fetch_or(&sk->sk_socket->flags, SOCK_NOSPACE, __ATOMIC_SEQ_CST);
+    return wait_for_memory(sk, s);
 }
 
 /* What the call asks for besides bytes: control messages, and a completion, for which there must be memory before
@@ -390,7 +397,7 @@ static int tcp_send_loop(struct sock *sk, struct send_state *s)
         }
         err = tcp_send_chunk(sk, s);
         if (err == -ENOBUFS)
-            err = tcp_send_wait(sk, s);
+            err = wait_for_sndbuf(sk, s);
     }
     return err;
 }

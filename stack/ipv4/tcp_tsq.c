@@ -4,6 +4,7 @@
  * A completion (tcp_wfree) can run anywhere, under a device's tx_lock too, so it never sends: it puts the
  * socket on net->tsq_head, and whoever next passes net_tsq_service() with no lock held lets it go on. */
 
+#include "../core/trace.h"
 #include "tcp_output.h"
 
 static void tcp_tsq_set(struct tcp_sock *tp, int bit)
@@ -55,6 +56,7 @@ void tcp_wfree(struct sk_buff *skb)
     struct tcp_sock *tp = tcp_sk(sk);
     unsigned long old, new;
 
+    trace_xmit(TRACE_COMPLETION, skb);
     /* One byte of sk_wmem_alloc stays and keeps sk alive until sk_free(), here or after tcp_tsq_drain(). */
     atomic_fetch_sub(&sk->sk_wmem_alloc, (s32)skb->truesize - 1);
     old = __atomic_load_n(&tp->tsq_flags, __ATOMIC_SEQ_CST);

@@ -341,6 +341,23 @@ Test(tcp_output, zerocopy_sends_complete_as_copied)
     cr_assert_eq(client->ops->poll(client, NULL) & EPOLLERR, 0);
 }
 
+Test(tcp_output, completed_pure_ack_lets_no_throttled_socket_go_on)
+{
+    struct tcp_sock *tp;
+
+    join_hosts();
+    tp = (struct tcp_sock *)client->sk;
+    sim_run_idle(sim, NSEC_PER_SEC);
+    lock_sock(client->sk);
+    tp->tsq_flags |= 1ul << TSQ_THROTTLED;
+    tcp_send_ack(client->sk);
+    release_sock(client->sk);
+    sim_run_idle(sim, NSEC_PER_SEC);
+    cr_assert_eq(atomic_load(&client->sk->sk_wmem_alloc), 1, "the ACK is still charged");
+    cr_assert(tp->tsq_flags & 1ul << TSQ_THROTTLED);
+    tp->tsq_flags &= ~(1ul << TSQ_THROTTLED);
+}
+
 Test(tcp_output, urgent_byte_is_out_of_band)
 {
     int mark = 0;
