@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""coverage.py BUILD [--lines] [PREFIX...]   Line coverage of what was built with --coverage and has run.
+"""coverage.py BUILD [--lines] [--least=PERCENT] [PREFIX...]   Line coverage of what was built with --coverage and has run.
 
 For each source file below the prefixes (default: stack/), lines run and lines there are; then the total of each
-folder. With --lines: which lines never ran. Uses gcov's JSON (gcov comes with gcc)."""
+folder. With --lines: which lines never ran. With --least: status 1 when one prefix has less in total. Uses gcov's JSON (gcov comes with gcc)."""
 import collections
 import concurrent.futures
 import gzip
@@ -42,7 +42,8 @@ def ranges(lines):
 
 
 def main():
-    args = [a for a in sys.argv[1:] if a != "--lines"]
+    args = [a for a in sys.argv[1:] if not a.startswith("--")]
+    least = max([float(a[8:]) for a in sys.argv if a.startswith("--least=")], default=0)
     if not args:
         sys.exit(__doc__)
     build, prefixes = args[0], tuple(args[1:] or ["stack/"])
@@ -73,6 +74,9 @@ def main():
     for folder in sorted(sums, key=lambda f: (f.count("/"), f), reverse=True):
         run, there = sums[folder]
         print(f"{100 * run / there:6.1f} %  {run:5} of {there:5}  {folder}/ in total")
+    poor = [p for p in prefixes if 100 * sums[p.rstrip("/")][0] < least * sums[p.rstrip("/")][1]]
+    if poor:
+        sys.exit(f"coverage.py: less than {least:g} % of {' '.join(poor)} has run")
 
 
 main()

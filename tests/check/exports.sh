@@ -15,6 +15,7 @@ if [ "${1-}" = --map ]; then
 fi
 lib=${1:-$root/${BUILD:-build}/libsluice.so}
 case $lib in "$root//"*) lib=${lib#"$root/"} ;; esac
+[ -e "$lib" ] || { echo "not ok - $lib is not built"; exit 1; }
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 wanted >"$tmp/wanted"
