@@ -524,11 +524,10 @@ int tcp_ack(struct sock *sk, const struct sk_buff *skb, int flag)
         }
         goto old_ack;
     }
-    if (after(ack, tp->snd_nxt)) { /* acknowledges what was never sent */
-        if (!(flag & FLAG_NO_CHALLENGE_ACK))
-            tcp_send_challenge_ack(sk);
+    /* It acknowledges what was never sent. As Linux no answer in ESTABLISHED (RFC 9293 3.10.7.4, RFC 5961 5.2: an ACK);
+     * in other states the caller sends one. */
+    if (after(ack, tp->snd_nxt))
         return -SKB_DROP_REASON_TCP_INVALID_ACK_SEQUENCE;
-    }
     if (after(ack, prior_snd_una)) {
         flag |= FLAG_SND_UNA_ADVANCED;
         icsk->icsk_retransmits = 0;

@@ -73,6 +73,20 @@ static void syn(int state)
     cr_assert_eq(sys_state(s), state);
 }
 
+static void ack_of_the_unsent(int state)
+{
+    struct socket *s = in_state(state);
+
+    rx(.seq = next_of(state), .ack = 5000);
+    tx(.flags = "A", .ack = next_of(state));
+    cr_assert_eq(sys_state(s), state);
+    cr_assert_eq(mib(LINUX_MIB_TCPCHALLENGEACK), 1);
+}
+
+Test(state, fin_wait_1_ack_of_what_was_never_sent_gets_an_ack) { ack_of_the_unsent(TCP_FIN_WAIT1); }
+Test(state, close_wait_ack_of_what_was_never_sent_gets_an_ack) { ack_of_the_unsent(TCP_CLOSE_WAIT); }
+Test(state, last_ack_ack_of_what_was_never_sent_gets_an_ack) { ack_of_the_unsent(TCP_LAST_ACK); }
+
 #define EACH_STATE(name, st, error)                                                                                    \
     Test(state, name##_exact_reset_ends_it) { exact_reset(st, error); }                                                \
     Test(state, name##_other_reset_in_the_window_gets_a_challenge_ack) { inexact_reset(st); }                          \
