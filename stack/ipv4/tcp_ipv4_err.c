@@ -24,6 +24,7 @@ void tcp_v4_mtu_reduced(struct sock *sk)
     mtu = dst_mtu(dst);
     if (inet_sk(sk)->pmtudisc != IP_PMTUDISC_DONT && ip_sk_accept_pmtu(sk) && inet_csk(sk)->icsk_pmtu_cookie > mtu) {
         tcp_sync_mss(sk, mtu);
+        tcp_mstamp_refresh(tcp_sk(sk));
         tcp_simple_retransmit(sk); /* what is in flight was too large: send it again, smaller */
     }
 }

@@ -23,6 +23,20 @@ Test(pmtu, fragmentation_needed_sends_again_in_smaller_segments)
     rx();
 }
 
+/* With the time of the previous segment RACK would take it for one sent that early, and for lost at once. */
+Test(pmtu, fragmentation_needed_sends_again_with_the_time_of_now)
+{
+    struct socket *s = script_accepted("mss 1460,sackOK,TS val 100 ecr 0", 65535);
+
+    cr_assert_eq(sys_write(s, 1448), 1448);
+    tx(.len = 1448, .opt = "nop,nop,TS val 1 ecr 100");
+    advance_ms(5);
+    rx_icmp(ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, 1000, 1);
+    tx(.seq = 1, .len = 948, .opt = "nop,nop,TS val 6 ecr 100");
+    tx(.seq = 949, .len = 500);
+    rx(.ack = 1449, .opt = "nop,nop,TS val 110 ecr 6");
+}
+
 Test(pmtu, fragmentation_needed_about_an_unknown_sequence_is_ignored)
 {
     struct socket *s = script_accepted("mss 1460", 65535);
