@@ -11,6 +11,7 @@
 #include "../stack/core/sch_generic.h"
 #include "../stack/ipv4/ip.h"
 #include "../stack/ipv4/tcp.h"
+#include "../stack/ipv4/tcp_fastopen.h"
 #include "config.h"
 #include "exit.h"
 #include "file.h"
@@ -226,6 +227,7 @@ static const struct sysctl {
     {"ipv4/tcp_rfc1337", NET4(tcp_rfc1337), 1, 4},
     {"ipv4/tcp_stdurg", NET4(tcp_stdurg), 1, 4},
     {"ipv4/tcp_fastopen", NET4(tcp_fastopen), 1, 4},
+    {"ipv4/tcp_fastopen_blackhole_timeout_sec", NET4(tcp_fastopen_blackhole_timeout), 1, 4},
     {"ipv4/tcp_mtu_probing", NET4(tcp_mtu_probing), 1, 4},
     {"ipv4/tcp_base_mss", NET4(tcp_base_mss), 1, 4},
     {"ipv4/tcp_min_snd_mss", NET4(tcp_min_snd_mss), 1, 4},
@@ -335,6 +337,8 @@ static void read_sysctls(struct netns_ipv4 *s)
             p = end;
         }
     }
+    if (read_sysctl("ipv4/tcp_fastopen_key", buf, sizeof(buf))) /* root's to read */
+        s->sysctl_tcp_fastopen_key_len = tcp_fastopen_parse_key(buf, s->sysctl_tcp_fastopen_key);
     if (read_sysctl("ipv4/tcp_congestion_control", buf, sizeof(s->sysctl_tcp_congestion_control)))
         strcpy(s->sysctl_tcp_congestion_control, buf);
     if (sluice_config.congestion[0])
@@ -642,6 +646,7 @@ static int start(void)
         return -ENOMEM;
     }
     read_sysctls(&net->ipv4);
+    tcp_fastopen_init_key(tcp_net_fastopen(net), net);
     net_tick(net);
     r = sluice_config.filter[0] ? filter_load(sluice_config.filter, add_rule, net, rt.why, sizeof(rt.why)) : 0;
     if (r)

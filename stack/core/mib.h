@@ -127,6 +127,7 @@
     X(LINUX_MIB_TCPFASTOPENPASSIVEFAIL, "TcpExtTCPFastOpenPassiveFail")                            \
     X(LINUX_MIB_TCPFASTOPENLISTENOVERFLOW, "TcpExtTCPFastOpenListenOverflow")                      \
     X(LINUX_MIB_TCPFASTOPENCOOKIEREQD, "TcpExtTCPFastOpenCookieReqd")                              \
+    X(LINUX_MIB_TCPFASTOPENBLACKHOLE, "TcpExtTCPFastOpenBlackhole")                                \
     X(LINUX_MIB_TCPFASTOPENPASSIVEALTKEY, "TcpExtTCPFastOpenPassiveAltKey")                        \
     X(LINUX_MIB_TCPDELIVERED, "TcpExtTCPDelivered")                                                \
     X(LINUX_MIB_TCPDELIVEREDCE, "TcpExtTCPDeliveredCE")                                            \

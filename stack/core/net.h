@@ -89,7 +89,11 @@ struct netns_ipv4 {
     int sysctl_tcp_syncookies, sysctl_tcp_max_syn_backlog, sysctl_tcp_abort_on_overflow;
     int sysctl_somaxconn;
     int sysctl_tcp_tw_reuse, sysctl_tcp_max_tw_buckets, sysctl_tcp_rfc1337, sysctl_tcp_stdurg;
-    int sysctl_tcp_fastopen;
+    int sysctl_tcp_fastopen, sysctl_tcp_fastopen_blackhole_timeout; /* s, 0: off */
+    u8 sysctl_tcp_fastopen_key[32];  /* the host's, first the one in use */
+    u32 sysctl_tcp_fastopen_key_len; /* 0: made at random, 16, or 32 with the one before */
+    u64 tfo_active_disable_stamp;    /* ns, when a black hole was seen last */
+    u32 tfo_active_disable_times;    /* and how often since a connection that went well; atomic */
     int sysctl_tcp_mtu_probing, sysctl_tcp_base_mss, sysctl_tcp_min_snd_mss;
     int sysctl_tcp_mtu_probe_floor, sysctl_tcp_probe_threshold, sysctl_tcp_probe_interval; /* bytes, bytes, s */
     int sysctl_tcp_limit_output_bytes, sysctl_tcp_challenge_ack_limit, sysctl_tcp_invalid_ratelimit; /* ms */

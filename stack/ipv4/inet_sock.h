@@ -104,6 +104,7 @@ struct request_sock_queue { /* of a listener */
     _Atomic s32 qlen, young;
     u8 rskq_defer_accept; /* retransmissions */
     u32 synflood_warned;
+    u64 synq_overflow_stamp; /* ns, when a cookie was sent last; 0: never */
     /* Fast open: children whose handshake is not complete, and those that were reset less than a minute ago. */
     u32 fastopen_max_qlen, fastopen_qlen;
     struct request_sock *fastopen_rst_head, *fastopen_rst_tail; /* dl_next; each with a reference */

@@ -32,13 +32,29 @@ static u32 cookie_hash(struct net *net, __be32 saddr, __be32 daddr, __be16 sport
 
 static u32 tcp_cookie_time(struct net *net) { return (u32)(net_now(net) / SYNCOOKIE_PERIOD); }
 
-u32 cookie_v4_init_sequence(struct net *net, const struct sk_buff *skb, u16 *mssp)
+/* Cookies are believed only for as long as one that we sent can be valid: else an attacker could guess at any time, and
+ * every stray ACK would cost hashes. The races of several threads write nearly the same time. */
+static void tcp_synq_overflow(struct sock *sk)
 {
+    WRITE_ONCE(inet_csk(sk)->icsk_accept_queue.synq_overflow_stamp, net_now(sock_net(sk)));
+}
+
+static bool tcp_synq_no_recent_overflow(const struct sock *sk)
+{
+    u64 stamp = READ_ONCE(inet_csk(sk)->icsk_accept_queue.synq_overflow_stamp);
+
+    return !stamp || net_now(sock_net(sk)) > stamp + MAX_SYNCOOKIE_AGE * SYNCOOKIE_PERIOD;
+}
+
+u32 cookie_v4_init_sequence(struct sock *sk, const struct sk_buff *skb, u16 *mssp)
+{
+    struct net *net = sock_net(sk);
     const struct iphdr *iph = ip_hdr(skb);
     const struct tcphdr *th = tcp_hdr(skb);
     u32 count = tcp_cookie_time(net), data;
     int m = ARRAY_SIZE(msstab) - 1;
 
+    tcp_synq_overflow(sk);
     while (m && *mssp < msstab[m])
         m--;
     *mssp = msstab[m];
@@ -145,6 +161,8 @@ struct sock *cookie_v4_check(struct sock *sk, struct sk_buff *skb)
     u16 mss;
 
     if (th->syn || !th->ack || th->rst || !net->ipv4.sysctl_tcp_syncookies)
+        return sk;
+    if (tcp_synq_no_recent_overflow(sk))
         return sk;
     mss = cookie_v4_check_mss(net, skb);
     if (!mss) {

@@ -672,7 +672,7 @@ int tcp_disconnect(struct sock *sk, int flags)
     inet->defer_connect = 0;
     tcp_free_fastopen_req(tp);
     tp->fastopen_client_fail = 0;
-    tp->syn_fastopen = tp->syn_fastopen_exp = tp->syn_data = tp->syn_data_acked = 0;
+    tp->syn_fastopen = tp->syn_fastopen_ch = tp->syn_fastopen_child = tp->syn_fastopen_exp = tp->syn_data = tp->syn_data_acked = 0;
     if (tp->fastopen_rsk)
         reqsk_fastopen_remove(sk, tp->fastopen_rsk, false);
     if (!(sk->sk_userlocks & SOCK_BINDADDR_LOCK))

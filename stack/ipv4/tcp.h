@@ -205,7 +205,7 @@ struct tcp_sock {
     u8 ecn_flags;
     u8 repair : 1, thin_lto : 1, frto : 1, rate_app_limited : 1, is_cwnd_limited : 1, is_sack_reneg : 1,
         fastopen_connect : 1, fastopen_no_cookie : 1, syn_fastopen : 1, syn_data : 1, syn_data_acked : 1,
-        syn_fastopen_exp : 1, syn_fastopen_child : 1, fastopen_client_fail : 2, tlp_retrans : 1, save_syn : 2, fast_ack_mode : 2,
+        syn_fastopen_exp : 1, syn_fastopen_child : 1, syn_fastopen_ch : 1, fastopen_client_fail : 2, tlp_retrans : 1, save_syn : 2, fast_ack_mode : 2,
         handed_over : 1; /* the kernel twin has the connection now: waiters get -SLUICE_EMOVED */
     u8 recvmsg_inq;      /* TCP_INQ; a byte of its own, read without the lock */
     u8 keepalive_probes; /* TCP_KEEPCNT */
@@ -706,7 +706,7 @@ bool tcp_add_backlog(struct sock *sk, struct sk_buff *skb);
 /* ---- syncookies.c ------------------------------------------------------------------------------------------------------------------------------- */
 
 /* The ISN that encodes the connection; *mss in: the peer's, out: the one that the cookie can express. */
-u32 cookie_v4_init_sequence(struct net *net, const struct sk_buff *skb, u16 *mss);
+u32 cookie_v4_init_sequence(struct sock *sk, const struct sk_buff *skb, u16 *mss);
 /* TSval of a cookie SYN-ACK: the low bits carry wscale, SACK and ECN (ms clock, offset excluded). */
 u32 cookie_init_timestamp(const struct request_sock *req, u64 now_ns);
 /* Role: a segment at a listener: is it the ACK of a cookie? Returns the child (slock held, a reference for

@@ -4,6 +4,7 @@
 #include "../core/log.h"
 #include "../core/rcu.h"
 #include "tcp_fastopen.h"
+#include "tcp_metrics.h"
 #include "tcp_saved_syn.h"
 
 const struct request_sock_ops tcp_request_sock_ops = {
@@ -63,7 +64,7 @@ static bool tcp_syn_flood_action(struct sock *sk)
     bool want_cookie = net->ipv4.sysctl_tcp_syncookies != 0;
 
     NET_INC_STATS(net, want_cookie ? LINUX_MIB_TCPREQQFULLDOCOOKIES : LINUX_MIB_TCPREQQFULLDROP);
-    if (!queue->synflood_warned && __sync_bool_compare_and_swap(&queue->synflood_warned, 0, 1))
+    if (net->ipv4.sysctl_tcp_syncookies != 2 && !queue->synflood_warned && __sync_bool_compare_and_swap(&queue->synflood_warned, 0, 1))
         net_info(net, "port %u: the SYN queue is full, %s", READ_ONCE(sk->sk_num),
                  want_cookie ? "answering with SYN cookies" : "dropping SYNs (net.ipv4.tcp_syncookies=1 would answer)");
     return want_cookie;
@@ -79,6 +80,14 @@ static void tcp_fastopen_queue_child(struct sock *sk, struct sock *child, struct
         sk->sk_data_ready(sk);
     bh_unlock_sock(child);
     sock_put(child);
+}
+
+/* Is more than a quarter of tcp_max_syn_backlog free? */
+static bool tcp_synq_has_room(const struct sock *sk)
+{
+    const int max = sock_net(sk)->ipv4.sysctl_tcp_max_syn_backlog;
+
+    return max - atomic_load(&inet_csk(sk)->icsk_accept_queue.qlen) >= max >> 2;
 }
 
 /* Role: a SYN arrived at listener sk. Always 0; the caller keeps skb (and drops it). RCU read section. */
@@ -130,10 +139,13 @@ int tcp_conn_request(struct sock *sk, struct sk_buff *skb)
     tcp_ecn_create_request(req, skb, sk);
     if (want_cookie) {
         cookie_mss = req->mss;
-        isn = cookie_v4_init_sequence(net, skb, &cookie_mss);
+        isn = cookie_v4_init_sequence(sk, skb, &cookie_mss);
         if (!req->tstamp_ok)
             req->ecn_ok = 0;
     } else if (!isn) {
+        /* Without cookies the last quarter of the backlog is for peers that are known to be alive. */
+        if (!net->ipv4.sysctl_tcp_syncookies && !tcp_synq_has_room(sk) && !tcp_peer_is_proven(net, iph->daddr, iph->saddr))
+            goto drop_and_release;
         isn = secure_tcp_seq(net, iph->daddr, iph->saddr, th->dest, th->source);
     }
     req->snt_isn = isn;
@@ -161,6 +173,8 @@ int tcp_conn_request(struct sock *sk, struct sk_buff *skb)
     reqsk_put(req);
     return 0;
 
+drop_and_release:
+    dst_release(dst);
 drop_and_free:
     reqsk_put(req);
 drop:

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* TCP Fast Open, the option and the client (RFC 7413 3, 4.2): a connect() whose SYN carries data and the cookie that
- * the peer gave us before; the first connection to a peer asks for one. As Linux; the difference to the RFC: what
- * a middlebox drops is noticed by the ordinary SYN time-out only, no list of bad paths is kept. */
+ * the peer gave us before; the first connection to a peer asks for one. As Linux; the difference to the RFC: no
+ * list of bad paths is kept, a black hole stops fast open to everybody for a while (when
+ * tcp_fastopen_blackhole_timeout_sec says so). */
 
 #include "tcp_fastopen.h"
 #include "tcp_input.h"
@@ -65,6 +66,58 @@ __be32 *tcp_fastopen_option_write(__be32 *ptr, const struct tcp_fastopen_cookie 
     return ptr + padded / 4;
 }
 
+/* ---- black holes (RFC 7413 7.1) --------------------------------------------------------------------------------- */
+
+void tcp_fastopen_active_disable(struct sock *sk)
+{
+    struct netns_ipv4 *ipv4 = &sock_net(sk)->ipv4;
+
+    if (!ipv4->sysctl_tcp_fastopen_blackhole_timeout)
+        return;
+    __atomic_store_n(&ipv4->tfo_active_disable_stamp, tcp_clock_ns(sk), __ATOMIC_RELAXED);
+    __atomic_fetch_add(&ipv4->tfo_active_disable_times, 1, __ATOMIC_RELEASE); /* after the stamp: read in this order */
+    NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPFASTOPENBLACKHOLE);
+}
+
+bool tcp_fastopen_active_should_disable(struct sock *sk)
+{
+    struct netns_ipv4 *ipv4 = &sock_net(sk)->ipv4;
+    u32 times = __atomic_load_n(&ipv4->tfo_active_disable_times, __ATOMIC_ACQUIRE);
+    u64 pause = (u64)ipv4->sysctl_tcp_fastopen_blackhole_timeout * NSEC_PER_SEC;
+
+    if (!pause || !times)
+        return false;
+    pause <<= min(times - 1, 6u);
+    if (tcp_clock_ns(sk) < __atomic_load_n(&ipv4->tfo_active_disable_stamp, __ATOMIC_RELAXED) + pause)
+        return true;
+    tcp_sk(sk)->syn_fastopen_ch = 1; /* it decides whether all is well again */
+    return false;
+}
+
+void tcp_fastopen_active_detect_blackhole(struct sock *sk, bool expired)
+{
+    const struct tcp_sock *tp = tcp_sk(sk);
+    u32 timeouts = inet_csk(sk)->icsk_retransmits;
+
+    if ((tp->syn_fastopen || tp->syn_data || tp->syn_data_acked) && (timeouts == 2 || (timeouts < 2 && expired)))
+        tcp_fastopen_active_disable(sk);
+}
+
+void tcp_fastopen_active_disable_ofo_check(struct sock *sk)
+{
+    struct tcp_sock *tp = tcp_sk(sk);
+    struct sk_buff *skb = skb_rb_first(&tp->out_of_order_queue);
+
+    if (!tp->syn_fastopen)
+        return;
+    if (!tp->data_segs_in) {
+        if (skb && !skb_rb_next(skb) && (TCP_SKB_CB(skb)->tcp_flags & TCPHDR_FIN))
+            tcp_fastopen_active_disable(sk);
+    } else if (tp->syn_fastopen_ch) {
+        __atomic_store_n(&sock_net(sk)->ipv4.tfo_active_disable_times, 0, __ATOMIC_RELAXED);
+    }
+}
+
 /* ---- connect ------------------------------------------------------------------------------------------------ */
 
 void tcp_free_fastopen_req(struct tcp_sock *tp)
@@ -76,6 +129,10 @@ void tcp_free_fastopen_req(struct tcp_sock *tp)
 bool tcp_fastopen_cookie_check(struct sock *sk, u16 *mss, struct tcp_fastopen_cookie *cookie)
 {
     tcp_fastopen_cache_get(sk, mss, cookie);
+    if (tcp_fastopen_active_should_disable(sk)) { /* an ordinary SYN, which asks for no cookie either */
+        cookie->len = -1;
+        return false;
+    }
     if ((sock_net(sk)->ipv4.sysctl_tcp_fastopen & TFO_CLIENT_NO_COOKIE) || tcp_sk(sk)->fastopen_no_cookie) {
         cookie->len = -1;
         return true;

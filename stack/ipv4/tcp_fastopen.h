@@ -58,6 +58,14 @@ int tcp_send_syn_data(struct sock *sk, struct sk_buff *syn);
  * the ACK. */
 bool tcp_rcv_fastopen_synack(struct sock *sk, struct sk_buff *synack, const struct tcp_fastopen_cookie *cookie);
 void tcp_free_fastopen_req(struct tcp_sock *tp);
+/* A middlebox seems to swallow fast open connections: none for tcp_fastopen_blackhole_timeout_sec, twice as long each
+ * time up to 64 times, until one went well (tcp_fastopen(7) calls it the black hole). Off by default, as in Linux. */
+void tcp_fastopen_active_disable(struct sock *sk);
+bool tcp_fastopen_active_should_disable(struct sock *sk);
+/* A retransmission time-out: the third in a row of a fast open connection, or its last. slock held. */
+void tcp_fastopen_active_detect_blackhole(struct sock *sk, bool expired);
+/* The sock ends: nothing but a FIN beyond a hole came, or data did. */
+void tcp_fastopen_active_disable_ofo_check(struct sock *sk);
 
 /* ---- server ----------------------------------------------------------------------------------------------- */
 
@@ -79,11 +87,16 @@ int tcp_fastopen_set_key(struct sock *sk, const u8 *key, u32 len);
 /* The keys in use, *len bytes. */
 void tcp_fastopen_get_key(struct sock *sk, u8 *key, u32 *len);
 void tcp_fastopen_destroy_cipher(struct sock *sk);
+/* net.ipv4.tcp_fastopen_key's text ("%08x-%08x-%08x-%08x", a second one behind a comma) to bytes as TCP_FASTOPEN_KEY has
+ * them: 16, 32, or 0 when it is none (all zero: the kernel has not made one). */
+u32 tcp_fastopen_parse_key(const char *text, u8 *key);
 /* listen(): net.ipv4.tcp_fastopen may switch it on for every listener. */
 void tcp_fastopen_listen(struct sock *sk, int backlog);
 /* The listener goes. */
 void tcp_fastopen_listen_stop(struct sock *sk);
-/* The net's own keys (tcp_ipv4.c), made at random. */
+/* The net's own keys, before it has listeners: the host's (sysctl_tcp_fastopen_key), else one made at random. */
+void tcp_fastopen_init_key(struct tcp_fastopen_context *ctx, struct net *net);
+/* The net's own keys (tcp_ipv4.c). */
 struct tcp_fastopen_context *tcp_net_fastopen(struct net *net);
 
 #endif

@@ -10,6 +10,7 @@
 #include "tcp_fastopen.h"
 #include "tcp_input.h"
 #include "tcp_output.h"
+#include <stdio.h>
 
 #define FASTOPEN_RST_HOLD (60 * NSEC_PER_SEC)
 
@@ -39,6 +40,41 @@ static const struct tcp_fastopen_context *tcp_fastopen_ctx(const struct sock *sk
     return ctx ? ctx : tcp_net_fastopen(sock_net(sk));
 }
 
+u32 tcp_fastopen_parse_key(const char *text, u8 *key)
+{
+    unsigned int w[8];
+    int n = sscanf(text, "%8x-%8x-%8x-%8x,%8x-%8x-%8x-%8x", w, w + 1, w + 2, w + 3, w + 4, w + 5, w + 6, w + 7);
+
+    if ((n != 4 && n != 8) || !(w[0] | w[1] | w[2] | w[3]))
+        return 0;
+    for (int i = 0; i < n; i++) {
+        u32 le = htole32(w[i]);
+
+        memcpy(key + 4 * i, &le, 4);
+    }
+    return 4 * (u32)n;
+}
+
+static void tcp_fastopen_fill_keys(struct tcp_fastopen_context *ctx, const u8 *key, u32 len)
+{
+    ctx->num = (int)(len / TCP_FASTOPEN_KEY_LENGTH);
+    for (int i = 0; i < ctx->num; i++) {
+        ctx->key[i].key[0] = get_le64(key + 16 * i);
+        ctx->key[i].key[1] = get_le64(key + 16 * i + 8);
+    }
+}
+
+void tcp_fastopen_init_key(struct tcp_fastopen_context *ctx, struct net *net)
+{
+    if (net->ipv4.sysctl_tcp_fastopen_key_len) {
+        tcp_fastopen_fill_keys(ctx, net->ipv4.sysctl_tcp_fastopen_key, net->ipv4.sysctl_tcp_fastopen_key_len);
+        return;
+    }
+    ctx->num = 1;
+    ctx->key[0].key[0] = net->ops->random(net);
+    ctx->key[0].key[1] = net->ops->random(net);
+}
+
 int tcp_fastopen_set_key(struct sock *sk, const u8 *key, u32 len)
 {
     struct request_sock_queue *q = &inet_csk(sk)->icsk_accept_queue;
@@ -49,11 +85,7 @@ int tcp_fastopen_set_key(struct sock *sk, const u8 *key, u32 len)
     ctx = calloc(1, sizeof(*ctx));
     if (!ctx)
         return -ENOMEM;
-    ctx->num = (int)(len / TCP_FASTOPEN_KEY_LENGTH);
-    for (int i = 0; i < ctx->num; i++) {
-        ctx->key[i].key[0] = get_le64(key + 16 * i);
-        ctx->key[i].key[1] = get_le64(key + 16 * i + 8);
-    }
+    tcp_fastopen_fill_keys(ctx, key, len);
     old = q->fastopen_ctx;
     rcu_assign_pointer(q->fastopen_ctx, ctx);
     if (old)

@@ -26,9 +26,8 @@ int tcp_net_init(struct net *net)
         t->isn_key.key[i] = net->ops->random(net);
         t->ts_key.key[i] = net->ops->random(net);
         t->cookie_key.key[i] = net->ops->random(net);
-        t->fastopen.key[0].key[i] = net->ops->random(net);
     }
-    t->fastopen.num = 1;
+    tcp_fastopen_init_key(&t->fastopen, net);
     t->metrics = tcp_metrics_alloc();
     if (!t->metrics) {
         free(t);
@@ -620,6 +619,7 @@ static void tcp_v4_destroy_sock(struct sock *sk)
     sk_stop_timer(sk, &tp->compressed_ack_timer);
     tcp_cleanup_congestion_control(sk);
     tcp_write_queue_purge(sk);
+    tcp_fastopen_active_disable_ofo_check(sk);
     tcp_ofo_purge(sk, SKB_DROP_REASON_SOCKET_CLOSED);
     if (inet_csk(sk)->icsk_inet.sk.__sk_common.skc_bind_bucket)
         inet_put_port(sk);

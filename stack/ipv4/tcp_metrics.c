@@ -97,6 +97,13 @@ bool tcp_metrics_lookup(struct net *net, __be32 saddr, __be32 daddr, struct tcp_
     return b != NULL;
 }
 
+bool tcp_peer_is_proven(struct net *net, __be32 saddr, __be32 daddr)
+{
+    struct tcp_metrics m;
+
+    return tcp_metrics_lookup(net, saddr, daddr, &m) && m.rtt_us;
+}
+
 u32 tcp_metrics_count(struct net *net)
 {
     struct tcp_metrics_table *t = tcp_net_metrics(net);

@@ -18,6 +18,8 @@ void tcp_metrics_free(struct tcp_metrics_table *t);
 struct tcp_metrics_table *tcp_net_metrics(struct net *net);
 /* What is known of daddr from saddr; false: nothing, *m is zeroed. */
 bool tcp_metrics_lookup(struct net *net, __be32 saddr, __be32 daddr, struct tcp_metrics *m);
+/* Did a connection of daddr's live long enough to have a round-trip time? A spoofed address has none. */
+bool tcp_peer_is_proven(struct net *net, __be32 saddr, __be32 daddr);
 /* Entries of the net (tests, limits). */
 u32 tcp_metrics_count(struct net *net);
 /* A connection's transfer begins: ssthresh, reordering and RTO from what is known. Socket lock held. */

@@ -3,6 +3,7 @@
  * within the receive buffer. */
 
 #include "tcp_input.h"
+#include "tcp_output.h"
 
 void tcp_drop_reason(struct sock *sk, struct sk_buff *skb, enum skb_drop_reason reason)
 {
@@ -76,7 +77,7 @@ static void tcp_collapse_one(struct sock *sk, struct sk_buff *skb, struct sk_buf
 
 /* Copy small segments that hold big buffers together, from head on, so that truesize shrinks. list NULL: those of
  * the out-of-order queue. */
-static void tcp_collapse_queue(struct sock *sk, struct sk_buff_head *list)
+static void tcp_collapse(struct sock *sk, struct sk_buff_head *list)
 {
     struct sk_buff *skb = list ? skb_peek(list) : skb_rb_first(&tcp_sk(sk)->out_of_order_queue), *next, *nskb = NULL;
 
@@ -123,11 +124,13 @@ static int tcp_prune_queue(struct sock *sk, const struct sk_buff *in_skb)
     NET_INC_STATS(sock_net(sk), LINUX_MIB_PRUNECALLED);
     if (atomic_load(&sk->sk_rmem_alloc) >= sk->sk_rcvbuf)
         tcp_clamp_window(sk);
+    else if (tcp_under_memory_pressure(sk))
+        tp->rcv_ssthresh = min(tp->rcv_ssthresh, 4u * tp->advmss);
     if (atomic_load(&sk->sk_rmem_alloc) <= sk->sk_rcvbuf)
         return 0;
-    tcp_collapse_queue(sk, NULL);
+    tcp_collapse(sk, NULL);
     if (!skb_queue_empty(&sk->sk_receive_queue))
-        tcp_collapse_queue(sk, &sk->sk_receive_queue);
+        tcp_collapse(sk, &sk->sk_receive_queue);
     if (atomic_load(&sk->sk_rmem_alloc) <= sk->sk_rcvbuf)
         return 0;
     tcp_prune_ofo_queue(sk, in_skb);

@@ -209,6 +209,8 @@ static int tcp_rcv_finwait1_acked(struct sock *sk, struct sk_buff *skb, const st
     }
     if (TCP_SKB_CB(skb)->end_seq != TCP_SKB_CB(skb)->seq &&
         after(TCP_SKB_CB(skb)->end_seq - th->fin, tp->rcv_nxt)) {
+        if (tp->syn_fastopen && th->fin) /* a FIN beyond a hole: somebody on the way swallowed the data */
+            tcp_fastopen_active_disable(sk);
         tcp_done(sk); /* data after close: nobody will read it */
         NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPABORTONDATA);
         return SKB_DROP_REASON_TCP_CLOSE;

@@ -149,6 +149,7 @@ static bool tcp_write_timeout(struct sock *sk)
     }
     if (!expired)
         expired = retransmits_timed_out(sk, retry_until, icsk->icsk_user_timeout);
+    tcp_fastopen_active_detect_blackhole(sk, expired);
     if (expired) {
         tcp_write_err(sk);
         return true;
@@ -210,6 +211,23 @@ void tcp_update_rto_stats(struct sock *sk)
     tp->total_rto++;
 }
 
+/* Retransmissions into a window that the peer closed over data in flight: given up when neither an ACK nor progress
+ * came for twice the longest RTO; TCP_USER_TIMEOUT counts from the first, answered or not. */
+static bool tcp_rtx_probe0_timed_out(const struct sock *sk, const struct sk_buff *skb)
+{
+    const struct inet_connection_sock *icsk = inet_csk(sk);
+    const struct tcp_sock *tp = tcp_sk(sk);
+    u64 limit = 2 * icsk->icsk_rto_max / NSEC_PER_MSEC;
+    u32 begin = tp->retrans_stamp ? tp->retrans_stamp : (u32)(tcp_skb_timestamp_us(skb) / 1000);
+    u32 rtx_delta = tcp_time_stamp_ts(tp) - begin, user_timeout = READ_ONCE(icsk->icsk_user_timeout);
+
+    if (user_timeout && rtx_delta > user_timeout)
+        return true;
+    if (user_timeout)
+        limit = min(limit, (u64)user_timeout);
+    return tcp_clock_ns(sk) - tp->rcv_tstamp > limit * NSEC_PER_MSEC && rtx_delta > limit;
+}
+
 /* RTO expired (RFC 6298 5.4-5.7). */
 void tcp_retransmit_timer(struct sock *sk)
 {
@@ -231,11 +249,7 @@ void tcp_retransmit_timer(struct sock *sk)
         !(TCPF(sk->sk_state) & (TCPF_SYN_SENT | TCPF_SYN_RECV))) {
         /* The peer shrank its window to nothing while data was in flight: the retransmission is a
          * window probe, and the connection ends only when it stays unanswered for long. */
-        u32 rtx_delta = tcp_time_stamp_ts(tp) -
-                        (tp->retrans_stamp ? tp->retrans_stamp : (u32)(tcp_skb_timestamp_us(skb) / 1000));
-        u64 limit = max_t(u64, icsk->icsk_user_timeout, TCP_RTO_MAX / NSEC_PER_MSEC * 2);
-
-        if (rtx_delta > limit && tcp_clock_ns(sk) - tp->rcv_tstamp > icsk->icsk_rto_max) {
+        if (tcp_rtx_probe0_timed_out(sk, skb)) {
             tcp_write_err(sk);
             return;
         }

@@ -248,6 +248,114 @@ Test(fastopen, client_no_answer_to_the_option_tries_the_experimental_one)
     rx(.flags = "RA", .seq = 0, .ack = 1);
 }
 
+/* ---- black holes ------------------------------------------------------------------------------------------- */
+
+/* What a sendto() on a new socket answers; its SYN, unless it carried data, is reset. */
+static ssize_t try_again(u16 peer_port, const char *opt)
+{
+    struct socket *s = sys_socket();
+    ssize_t n;
+
+    cr_assert_eq(sys_bind(s, 0, (u16)(42000 + peer_port)), 0);
+    script_flow(peer_port, (u16)(42000 + peer_port));
+    n = sys_sendto(s, peer_port, 100, MSG_FASTOPEN | MSG_DONTWAIT);
+    tx(.flags = "S", .len = n > 0 ? 100 : 0, .opt = opt);
+    rx(.flags = "RA", .seq = 0, .ack = n > 0 ? 101 : 1);
+    return n;
+}
+
+#define PLAIN "mss 1460,sackOK,TS val * ecr 0,nop,wscale *"
+#define WITH_COOKIE PLAIN ",tfo cookie " COOKIE ",nop,nop"
+
+static void three_timeouts(u16 peer_port)
+{
+    struct socket *s = syn_with_data(peer_port);
+
+    advance_ms(3100);
+    tx_ignore();
+    rx(.flags = "RA", .seq = 0, .ack = 101);
+    cr_assert_eq(sys_error(s), ECONNREFUSED);
+    sys_close(s);
+}
+
+Test(fastopen, client_third_timeout_stops_fast_open_for_a_while)
+{
+    script_net->ipv4.sysctl_tcp_fastopen_blackhole_timeout = 10;
+    learn_cookie();
+    three_timeouts(500);
+    cr_assert_eq(mib(LINUX_MIB_TCPFASTOPENBLACKHOLE), 1);
+    cr_assert_eq(try_again(1, PLAIN), -EINPROGRESS);
+    advance_ms(8000);
+    cr_assert_eq(try_again(2, PLAIN), -EINPROGRESS);
+    advance_ms(2100);
+    cr_assert_eq(try_again(3, WITH_COOKIE), 100);
+    three_timeouts(501); /* again: twice as long */
+    advance_ms(15000);
+    cr_assert_eq(try_again(4, PLAIN), -EINPROGRESS);
+    advance_ms(5100);
+    cr_assert_eq(try_again(5, WITH_COOKIE), 100);
+    cr_assert_eq(mib(LINUX_MIB_TCPFASTOPENBLACKHOLE), 2);
+}
+
+Test(fastopen, client_timeouts_change_nothing_by_default)
+{
+    learn_cookie();
+    three_timeouts(500);
+    cr_assert_eq(mib(LINUX_MIB_TCPFASTOPENBLACKHOLE), 0);
+    cr_assert_eq(try_again(1, WITH_COOKIE), 100);
+}
+
+Test(fastopen, client_two_timeouts_are_no_black_hole)
+{
+    struct socket *s;
+
+    script_net->ipv4.sysctl_tcp_fastopen_blackhole_timeout = 10;
+    learn_cookie();
+    s = syn_with_data(500);
+    advance_ms(2100);
+    cr_assert_eq(tx_ignore(), 2);
+    rx(.flags = "RA", .seq = 0, .ack = 101);
+    cr_assert_eq(sys_error(s), ECONNREFUSED);
+    cr_assert_eq(try_again(1, WITH_COOKIE), 100);
+}
+
+Test(fastopen, client_fin_beyond_a_hole_and_no_data_is_a_black_hole)
+{
+    struct socket *s;
+
+    script_net->ipv4.sysctl_tcp_fastopen_blackhole_timeout = 10;
+    learn_cookie();
+    s = syn_with_data(500);
+    rx(.flags = "SA", .ack = 101, .opt = "mss 1460,sackOK");
+    tx(.ack = 1, .seq = 101);
+    rx(.flags = "FA", .seq = 501, .ack = 101);
+    tx_ignore();
+    rx(.flags = "RA", .seq = 1, .ack = 101);
+    sys_close(s);
+    cr_assert_eq(mib(LINUX_MIB_TCPFASTOPENBLACKHOLE), 1);
+    cr_assert_eq(try_again(1, PLAIN), -EINPROGRESS);
+}
+
+Test(fastopen, client_connection_with_data_after_the_pause_ends_the_suspicion)
+{
+    struct socket *s;
+
+    script_net->ipv4.sysctl_tcp_fastopen_blackhole_timeout = 10;
+    learn_cookie();
+    three_timeouts(500);
+    advance_ms(10100);
+    s = syn_with_data(501);
+    rx(.flags = "SA", .ack = 101, .opt = "mss 1460");
+    tx(.ack = 1, .seq = 101);
+    rx(.len = 100);
+    tx_ignore();
+    cr_assert_eq(script_net->ipv4.tfo_active_disable_times, 1);
+    cr_assert_eq(sys_read(s, 1000), 100);
+    rx(.flags = "RA", .seq = 101, .ack = 101);
+    sys_close(s);
+    cr_assert_eq(script_net->ipv4.tfo_active_disable_times, 0);
+}
+
 /* ---- server ------------------------------------------------------------------------------------------------ */
 
 static const u8 key[16] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 };
@@ -463,6 +571,26 @@ Test(fastopen, server_cookie_of_the_key_before_is_taken_and_renewed)
     cr_assert_eq(mib(LINUX_MIB_TCPFASTOPENPASSIVEALTKEY), 1);
     rx(.ack = 1);
     sys_accept_ok(l);
+}
+
+Test(fastopen, server_uses_the_hosts_key)
+{
+    static const u8 none[16];
+    struct netns_ipv4 *ipv4 = &script_net->ipv4;
+    struct socket *l;
+
+    cr_assert_eq(tcp_fastopen_parse_key("00000000-00000000-00000000-00000000", ipv4->sysctl_tcp_fastopen_key), 0);
+    cr_assert_eq(tcp_fastopen_parse_key("nonsense", ipv4->sysctl_tcp_fastopen_key), 0);
+    ipv4->sysctl_tcp_fastopen_key_len =
+        tcp_fastopen_parse_key("04030201-08070605-0c0b0a09-100f0e0d", ipv4->sysctl_tcp_fastopen_key);
+    cr_assert_eq(ipv4->sysctl_tcp_fastopen_key_len, 16);
+    cr_assert_eq(memcmp(ipv4->sysctl_tcp_fastopen_key, key, 16), 0, "words are little endian in the key's bytes");
+    cr_assert_neq(memcmp(ipv4->sysctl_tcp_fastopen_key, none, 16), 0);
+    tcp_fastopen_init_key(tcp_net_fastopen(script_net), script_net);
+    l = sys_listen(80, 10);
+    cr_assert_eq(sys_setsockopt(l, IPPROTO_TCP, TCP_FASTOPEN, 5), 0);
+    rx(.flags = "S", .opt = "mss 1460,tfo cookiereq,nop,nop");
+    tx(.flags = "SA", .opt = our_cookie(key));
 }
 
 Test(fastopen, server_listener_closed_before_accept_resets_the_child)

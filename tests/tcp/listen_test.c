@@ -186,6 +186,102 @@ Test(listener, old_syn_cookie_is_refused)
     tx(.flags = "R", .seq = 1);
 }
 
+/* One forged cookie in 2^24 is right: they are believed only while we may have sent some. */
+Test(listener, ack_without_a_recent_cookie_is_not_taken_for_one)
+{
+    sys_listen(80, 10);
+    rx(.ack = 77);
+    tx(.flags = "R", .seq = 77);
+    cr_assert_eq(mib(LINUX_MIB_SYNCOOKIESFAILED), 0);
+    script_net->ipv4.sysctl_tcp_syncookies = 2;
+    rx(.flags = "S", .opt = "mss 1460", .sport = 2000);
+    tx(.flags = "SA", .ack = 1, .sport = 2000);
+    rx(.ack = 77, .sport = 2001, .seq = 1);
+    tx(.flags = "R", .sport = 2001, .seq = 77);
+    cr_assert_eq(mib(LINUX_MIB_SYNCOOKIESFAILED), 1);
+    advance_ms(121000);
+    rx(.ack = 77, .sport = 2002, .seq = 1);
+    tx(.flags = "R", .sport = 2002, .seq = 77);
+    cr_assert_eq(mib(LINUX_MIB_SYNCOOKIESFAILED), 1);
+}
+
+Test(listener, full_syn_queue_without_cookies_drops)
+{
+    sys_listen(80, 2);
+    script_net->ipv4.sysctl_tcp_syncookies = 0;
+    for (u16 port = 1; port <= 2; port++) {
+        rx(.flags = "S", .opt = "mss 1460", .sport = port);
+        tx(.flags = "SA", .ack = 1, .sport = port);
+    }
+    rx(.flags = "S", .opt = "mss 1460", .sport = 3);
+    tx_nothing();
+    cr_assert_eq(mib(LINUX_MIB_TCPREQQFULLDROP), 1);
+    cr_assert_eq(mib(LINUX_MIB_LISTENDROPS), 1);
+}
+
+Test(listener, last_quarter_of_the_backlog_without_cookies_is_for_known_peers)
+{
+    struct socket *s = script_accepted("mss 1460", 65535);
+
+    script_net->ipv4.sysctl_tcp_syncookies = 0;
+    script_net->ipv4.sysctl_tcp_max_syn_backlog = 4;
+    sys_listen(80, 100);
+    for (u16 port = 1; port <= 4; port++) {
+        rx(.flags = "S", .opt = "mss 1460", .sport = port);
+        tx(.flags = "SA", .ack = 1, .sport = port);
+    }
+    rx(.flags = "S", .opt = "mss 1460", .sport = 5);
+    tx_nothing();
+    cr_assert_eq(mib(LINUX_MIB_LISTENDROPS), 1);
+    script_flow(SCRIPT_PEER_PORT, 80);
+    sys_write(s, 100); /* a round trip, which the end of the connection keeps */
+    tx(.len = 100);
+    rx(.ack = 101);
+    sys_close(s);
+    tx(.flags = "FA");
+    rx(.flags = "FA", .ack = 102);
+    tx_ignore();
+    rx(.flags = "S", .opt = "mss 1460", .sport = 5);
+    tx(.flags = "SA", .ack = 1, .sport = 5);
+}
+
+Test(listener, full_accept_queue_resets_with_abort_on_overflow)
+{
+    sys_listen(80, 2);
+    script_net->ipv4.sysctl_tcp_abort_on_overflow = 1;
+    open_from(1001);
+    open_from(1002);
+    for (u16 port = 1003; port <= 1004; port++) {
+        rx(.flags = "S", .opt = "mss 1460", .sport = port);
+        tx(.flags = "SA", .ack = 1, .sport = port);
+    }
+    rx(.sport = 1003, .seq = 1, .ack = 1);
+    tx_nothing();
+    rx(.sport = 1004, .seq = 1, .ack = 1); /* the fourth of two and one */
+    tx(.flags = "R", .seq = 1, .sport = 1004);
+    cr_assert_eq(mib(LINUX_MIB_LISTENOVERFLOWS), 1);
+    cr_assert_eq(mib(LINUX_MIB_LISTENDROPS), 1);
+    cr_assert_eq(mib(LINUX_MIB_EMBRYONICRSTS), 1);
+}
+
+Test(listener, deferred_accept_gives_the_bare_ack_a_connection_after_its_time)
+{
+    struct socket *l = sys_listen(80, 10);
+
+    cr_assert_eq(sys_setsockopt(l, IPPROTO_TCP, TCP_DEFER_ACCEPT, 3), 0);
+    cr_assert_eq(sys_getsockopt_int(l, IPPROTO_TCP, TCP_DEFER_ACCEPT), 3);
+    rx(.flags = "S", .opt = "mss 1460");
+    tx(.flags = "SA", .ack = 1);
+    rx();
+    cr_assert_eq(mib(LINUX_MIB_TCPDEFERACCEPTDROP), 1);
+    advance_ms(1500);
+    tx_nothing(); /* it was answered: silent but for the last time */
+    advance_ms(1600);
+    tx(.flags = "SA", .seq = 0, .ack = 1);
+    rx();
+    sys_accept_ok(l);
+}
+
 Test(listener, full_syn_queue_falls_back_to_cookies)
 {
     struct socket *l = sys_listen(80, 4);
