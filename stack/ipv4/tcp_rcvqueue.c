@@ -76,10 +76,12 @@ static void tcp_collapse_one(struct sock *sk, struct sk_buff *skb, struct sk_buf
 }
 
 /* Copy small segments that hold big buffers together, from head on, so that truesize shrinks. list NULL: those of
- * the out-of-order queue. */
+ * the out-of-order queue, where the walk ends when an eighth of the buffer was found to be lone ones: more will come
+ * of a peer that makes them, and each would pay for all. */
 static void tcp_collapse(struct sock *sk, struct sk_buff_head *list)
 {
     struct sk_buff *skb = list ? skb_peek(list) : skb_rb_first(&tcp_sk(sk)->out_of_order_queue), *next, *nskb = NULL;
+    int lone = 0; /* truesize */
 
     for (; skb; skb = next) {
         u32 seq = TCP_SKB_CB(skb)->seq, len = skb->len;
@@ -94,6 +96,8 @@ static void tcp_collapse(struct sock *sk, struct sk_buff_head *list)
         if (!nskb || skb_tailroom(nskb) < len || TCP_SKB_CB(nskb)->end_seq != seq) {
             if (skb->truesize < 2 * 4096 && /* alone between holes: nothing to gain */
                 (!next || TCP_SKB_CB(next)->seq != TCP_SKB_CB(skb)->end_seq)) {
+                if (!list && (lone += (int)skb->truesize) > sk->sk_rcvbuf >> 3)
+                    return;
                 nskb = NULL;
                 continue;
             }

@@ -352,3 +352,35 @@ Test(autotune, prune_does_not_copy_out_of_order_segments_that_stand_alone)
     }
     cr_assert_eq(mib(LINUX_MIB_TCPRCVCOLLAPSED), 0);
 }
+
+/* Prune with `lone` segments between holes and adjacent ones behind them; returns how many were collapsed. */
+static u64 collapsed_behind(u32 lone)
+{
+    struct socket *s = script_accepted("mss 1460,sackOK", 65535);
+    u32 seq = 2001;
+
+    cr_assert_eq(sys_setsockopt(s, SOL_SOCKET, SO_RCVBUF, 30000), 0);
+    while (rmem(s) < lone) {
+        rx(.seq = seq, .len = 10);
+        tx_ignore();
+        seq += 20;
+    }
+    for (int i = 0; i < 200 && !mib(LINUX_MIB_PRUNECALLED); i++) {
+        rx(.seq = seq, .len = 10);
+        tx_ignore();
+        seq += 10;
+    }
+    cr_assert_geq(mib(LINUX_MIB_PRUNECALLED), 1);
+    return mib(LINUX_MIB_TCPRCVCOLLAPSED);
+}
+
+Test(autotune, prune_collapses_out_of_order_segments_behind_a_few_lone_ones)
+{
+    cr_assert_gt(collapsed_behind(5000), 0);
+}
+
+/* Else a peer that sends one byte behind each hole makes every segment of its walk the whole queue. */
+Test(autotune, prune_gives_up_on_a_queue_of_lone_segments_after_an_eighth_of_the_buffer)
+{
+    cr_assert_eq(collapsed_behind(9000), 0);
+}
