@@ -75,13 +75,12 @@ struct net_steer_ops {
 struct netns_ipv4 {
     int sysctl_ip_default_ttl, sysctl_ip_no_pmtu_disc, sysctl_min_pmtu;
     int sysctl_ip_local_port_range[2];
-    int sysctl_ip_forward;
     int sysctl_tcp_timestamps, sysctl_tcp_window_scaling, sysctl_tcp_sack, sysctl_tcp_dsack;
-    int sysctl_tcp_ecn, sysctl_tcp_ecn_fallback, sysctl_tcp_fack;
+    int sysctl_tcp_ecn, sysctl_tcp_ecn_fallback;
     int sysctl_tcp_rmem[3], sysctl_tcp_wmem[3];
     long sysctl_tcp_mem[3];
     int sysctl_rmem_max, sysctl_wmem_max, sysctl_rmem_default, sysctl_wmem_default; /* net.core */
-    int sysctl_tcp_moderate_rcvbuf, sysctl_tcp_adv_win_scale, sysctl_tcp_app_win;
+    int sysctl_tcp_moderate_rcvbuf, sysctl_tcp_app_win;
     int sysctl_tcp_syn_retries, sysctl_tcp_syn_linear_timeouts, sysctl_tcp_synack_retries, sysctl_tcp_retries1, sysctl_tcp_retries2;
     int sysctl_tcp_orphan_retries, sysctl_tcp_max_orphans;
     int sysctl_tcp_fin_timeout; /* s */
@@ -111,7 +110,7 @@ struct netns_ipv4 {
      * (tcp_available_congestion_control less tcp_allowed_congestion_control). */
     char sysctl_tcp_restricted_congestion_control[256];
     int sysctl_icmp_ratelimit; /* ms */
-    int sysctl_icmp_echo_ignore_all, sysctl_icmp_echo_ignore_broadcasts;
+    int sysctl_icmp_echo_ignore_all;
     int sysctl_ipfrag_time, sysctl_ipfrag_max_dist; /* s, count */
     long sysctl_ipfrag_high_thresh;
     int sysctl_neigh_base_reachable_time, sysctl_neigh_retrans_time; /* ms */
