@@ -83,7 +83,7 @@ int af_xdp_init(struct net *net, const struct af_xdp_config *cfg, const char **w
     }
     err = umem_create(&st->umem, st->cfg.umem_frames);
     if (err) {
-        *why = "no memory for the UMEM (option umem_frames, 4 KiB each)";
+        *why = "no memory for the UMEM (option umem, in frames of 4 KiB)";
         goto out;
     }
     err = steer_init(st);
@@ -274,7 +274,7 @@ static void af_xdp_bind_sentence(struct af_xdp_dev *adev, int err, u32 queue, co
     else if (err == -EPERM || err == -EACCES)
         af_xdp_why(st, why, "%s: AF_XDP needs root or CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF", name);
     else if (err == -ENOBUFS || err == -ENOMEM)
-        af_xdp_why(st, why, "%s: no memory for an AF_XDP socket (ulimit -l, option umem_frames): %s", name,
+        af_xdp_why(st, why, "%s: no memory for an AF_XDP socket (ulimit -l, option umem): %s", name,
                    strerror(-err));
     else
         af_xdp_why(st, why, "%s: queue %u cannot be bound as AF_XDP: %s", name, queue, strerror(-err));

@@ -46,14 +46,10 @@ static const char *option_check_devs(const char *s)
     }
 }
 
+/* What tcp_ca_find() knows (the launcher is not linked with it; the test compares the two). */
 static const char *option_check_congestion(const char *s)
 {
-    if (strlen(s) > 15)
-        return "the name is too long";
-    for (; *s; s++)
-        if (!isalnum((unsigned char)*s) && *s != '_' && *s != '-')
-            return "a name has letters, digits, '_' and '-' only";
-    return NULL;
+    return strcmp(s, "cubic") && strcmp(s, "reno") && strcmp(s, "bbr") ? "there is no such algorithm" : NULL;
 }
 
 static const char *option_check_gateway(const char *s)
@@ -62,22 +58,42 @@ static const char *option_check_gateway(const char *s)
     return inet_pton(AF_INET, s, &a) == 1 ? NULL : "this is no IPv4 address";
 }
 
-static const char *option_check_address(const char *s)
+/* "192.0.2.7/24" in host order, the prefix length of what has been checked. False: no address. */
+static bool parse_prefix(const char *s, u32 *addr, int *bits)
 {
     char ip[INET_ADDRSTRLEN];
+    struct in_addr a;
+    size_t n = strcspn(s, "/");
+    if (n >= sizeof(ip))
+        return false;
+    memcpy(ip, s, n);
+    ip[n] = 0;
+    *bits = s[n] ? atoi(s + n + 1) : 0;
+    if (inet_pton(AF_INET, ip, &a) != 1)
+        return false;
+    *addr = ntohl(a.s_addr);
+    return true;
+}
+
+static const char *option_check_address(const char *s)
+{
     const char *slash = strchr(s, '/');
+    u32 a, host;
+    int bits;
     if (!slash)
         return "the prefix length is missing";
-    if ((size_t)(slash - s) >= sizeof(ip))
-        return "this is no IPv4 address";
-    memcpy(ip, s, slash - s);
-    ip[slash - s] = 0;
-    if (option_check_gateway(ip))
+    if (!parse_prefix(s, &a, &bits))
         return "this is no IPv4 address";
     if (!isdigit((unsigned char)slash[1]) || strlen(slash + 1) > 2 || strspn(slash + 1, "0123456789") != strlen(slash + 1))
         return "the prefix length is no number";
-    int bits = atoi(slash + 1);
-    return bits >= 1 && bits <= 32 ? NULL : "the prefix length is not between 1 and 32";
+    if (bits < 1 || bits > 32)
+        return "the prefix length is not between 1 and 32";
+    host = bits < 32 ? a & ~0u >> bits : 0;
+    if (a >> 24 == 0 || a >> 24 == 127 || a >> 28 >= 0xe)
+        return "no host can have this address";
+    if (bits < 31 && (!host || host == ~0u >> bits)) /* RFC 3021: a /31 has neither */
+        return "this is the address of the network or its broadcast address, which no host can have";
+    return NULL;
 }
 
 static const char *option_check_qdisc(const char *s)
@@ -221,7 +237,8 @@ static int set_uint(const struct option *o, u32 *field, const char *value, char 
     u64 v;
     bool power_of_two = !strcmp(o->name, "ring");
     if (!parse_u64(value, strlen(value), &v) || v < o->lo || v > o->hi || (power_of_two && (v & (v - 1))))
-        return bad_value(o, value, err, errlen, "a whole number of %s from %u to %u", o->right, o->lo, o->hi);
+        return bad_value(o, value, err, errlen, "a whole number of %s from %u to %u%s", o->right, o->lo, o->hi,
+                         power_of_two ? ", a power of two" : "");
     *field = (u32)v;
     return 0;
 }
@@ -337,6 +354,14 @@ int config_check(const struct sluice_config *c, char *err, size_t errlen)
     if (c->gateway[0] && !c->address[0]) {
         snprintf(err, errlen, "option gateway: '%s' needs option address too: with the host's address the host's routes hold",
                  c->gateway);
+        return -EINVAL;
+    }
+    u32 addr, gw;
+    int bits, none;
+    if (c->gateway[0] && parse_prefix(c->address, &addr, &bits) && parse_prefix(c->gateway, &gw, &none) &&
+        (addr == gw || (addr ^ gw) >> (32 - bits))) {
+        snprintf(err, errlen, "option gateway: '%s' is not right; it must be another host in the network of option address, %s",
+                 c->gateway, c->address);
         return -EINVAL;
     }
     if (c->address[0] && (!c->dev[0] || strchr(c->dev, ','))) {

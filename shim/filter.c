@@ -197,6 +197,12 @@ int filter_load(const char *path, int (*add)(void *arg, const struct nf_rule *ru
         else if (r > 0 && add && add(arg, &rule))
             r = -1, snprintf(why, len, "there is no memory for the rules of %s", path);
     }
+    if (r >= 0 && ferror(f)) { /* a directory opens, and fails here */
+        r = -errno;
+        snprintf(why, len, "the filter file %s cannot be read: %s", path, strerror(-r));
+        fclose(f);
+        return r;
+    }
     fclose(f);
     return r < 0 ? -EINVAL : 0;
 }

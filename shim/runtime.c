@@ -60,8 +60,16 @@ static int log_descriptor(void)
     if (config_expand_path(sluice_config.log_file, path, sizeof(path)))
         return STDERR_FILENO;
     fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    if (fd < 0)
+    if (fd < 0) {
+        static atomic_flag told = ATOMIC_FLAG_INIT;
+        char line[OPTION_PATH_MAX + 160];
+        int n = snprintf(line, sizeof(line), "sluice[%d]: warning: the log file %s cannot be written (%s); the log comes here\n",
+                         (int)getpid(), path, strerror(errno));
+
+        if (!atomic_flag_test_and_set(&told))
+            (void)!real_write(STDERR_FILENO, line, (size_t)n);
         return STDERR_FILENO;
+    }
     fd = private_fd(fd);
     if (!atomic_compare_exchange_strong(&log_fd, &none, fd)) {
         private_close(fd);
@@ -384,6 +392,14 @@ static bool address_is_taken(struct net_device *dev, __be32 addr)
     return arp_probe_conflict(live_net);
 }
 
+static bool host_has_address(__be32 addr)
+{
+    struct flowi4 fl = {.daddr = addr, .proto = IPPROTO_TCP};
+    struct fib_result res;
+
+    return !rtnl_route_ops.lookup(live_net, &fl, &res) && res.type == RTN_LOCAL_;
+}
+
 static int add_own_address(struct net_device *dev, const char **why)
 {
     char addr[OPTION_TEXT_MAX];
@@ -398,6 +414,10 @@ static int add_own_address(struct net_device *dev, const char **why)
     *slash = 0;
     plen = atoi(slash + 1);
     inet_pton(AF_INET, addr, &in);
+    if (host_has_address(in.s_addr)) {
+        *why = "option address: this host has the address already; without the option the stack shares the host's";
+        return -EADDRINUSE;
+    }
     r = af_xdp_own_address(dev, in.s_addr, plen); /* every frame to it is ours from now on */
     if (!r)
         r = fib_add_route(live_net, in.s_addr & (plen ? htonl(~0u << (32 - plen)) : 0), plen, 0, dev->ifindex, 0, 0);
@@ -495,7 +515,10 @@ static int open_dev(int ifindex, struct net_device **res, const char **why)
     }
     o->tried = clock_ns_now();
     if (!if_indextoname(ifindex, name)) {
-        snprintf(o->why, sizeof(o->why), "the interface with index %d is gone", ifindex);
+        if (ifindex)
+            snprintf(o->why, sizeof(o->why), "the interface with index %d is gone", ifindex);
+        else
+            snprintf(o->why, sizeof(o->why), "option dev: there is no interface '%.100s'", sluice_config.dev);
         *why = o->why;
         return -ENODEV;
     }
@@ -755,6 +778,8 @@ void runtime_forget_in_child(void)
         rt.own_addr = 0;
         rt.result = 0;
     }
+    if (strstr(sluice_config.log_file, "%p")) /* one for each process */
+        private_close(atomic_exchange(&log_fd, -1));
     SHIM_EXIT();
 }
 

@@ -337,11 +337,14 @@ static bool ss_process(int pid, bool json, bool first)
     rows_from_proc(pid, false, inodes, ninodes, nstack, &r);
     rows_from_proc(pid, true, inodes, ninodes, nstack, &r);
     free(inodes);
+    if (first && !json)
+        printf("%-10s %-8s %-8s %22s %22s  %-7s %-15s %s\n", "State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port", "Pid",
+               "Program", "Where");
     for (size_t i = 0; i < r.n; i++) {
         const struct row *w = &r.v[i];
         const char *where = w->where ? w->where : "";
         if (!json) {
-            printf("%-10s %-6u %-6u %22s %22s  %-5d %-12s %s\n", w->state, w->recvq, w->sendq, w->local, w->peer, pid, r.program, where);
+            printf("%-10s %-8u %-8u %22s %22s  %-7d %-15s %s\n", w->state, w->recvq, w->sendq, w->local, w->peer, pid, r.program, where);
             continue;
         }
         printf("%s\n  {\"pid\": %d, \"program\": ", first && i == 0 ? "" : ",", pid);
@@ -363,7 +366,7 @@ static void nstat_line(char *v[])
     if (!strcmp(v[0], "program"))
         printf("#%s (pid %s)\n", v[2], v[1]);
     else if (!strcmp(v[0], "mib"))
-        printf("%-32s%-16s\n", v[1], v[2]);
+        printf("%-32s%s\n", v[1], v[2]);
     else if (!strcmp(v[0], "drop"))
         printf("Drop%-28s%-16s%s\n", v[1], v[2], v[3]);
     else if (!strcmp(v[0], "rule"))
@@ -531,14 +534,14 @@ int main(int argc, char **argv)
     struct ctl c = {0};
     argp_err_exit_status = 1;
     argp_parse(&argp, argc, argv, 0, NULL, &c);
+    if (!strcmp(c.command, "doctor") && c.pid) {
+        complain("doctor takes no PID: it looks at the host, not at a process");
+        return 1;
+    }
     if (!strcmp(c.command, "doctor"))
         return doctor(c.json) ? 1 : 0;
-    if (!strcmp(c.command, "ss")) {
-        if (!c.json)
-            printf("%-10s %-6s %-6s %22s %22s  %-5s %-12s %s\n", "State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port",
-                   "Pid", "Program", "Where");
+    if (!strcmp(c.command, "ss"))
         return each_process(&c, ss_process);
-    }
     if (!strcmp(c.command, "nstat"))
         return each_process(&c, nstat_process);
     complain("'%s' is no command; there are doctor, ss and nstat", c.command);

@@ -116,6 +116,21 @@ if [ -z "$KERNEL_ONLY" ]; then
     touch "$SCRATCH/plain"
     same "a file that is no program" "$(status "${SL[@]}" "$SCRATCH/plain")" 126
     same "the program's own status" "$(status "${SL[@]}" sh -c 'exit 42')" 42
+    same "a log file that cannot be written: status" "$(status "${SL[@]}" --log=info -o log_file=/no/such/log curl -sS -o /dev/null "http://$ADDR_S/file")" 0
+    check "a log file that cannot be written: a sentence, and the log" "$(cat "$SCRATCH/err")" \
+        eval 'grep -q "the log file /no/such/log cannot be written" "$SCRATCH/err" && grep -q "info: $DEV: AF_XDP" "$SCRATCH/err"'
+    status "${SL[@]}" --log=info -o "log_file=$SCRATCH/log.%p" "$PYTHON" -c 'import os, socket, sys
+def talk():
+    socket.create_connection((sys.argv[1], 80), 10).close()
+talk()
+child = os.fork()
+if not child:
+    talk()
+    os._exit(0)
+os.waitpid(child, 0)' "$ADDR_S" >/dev/null
+    same "%p in a log file: a forked child writes its own" "$(find "$SCRATCH" -name 'log.[0-9]*' | wc -l)" 2
+    same "nothing runs: no header alone" "$(status "$BUILD/sluicectl" ss; cat "$SCRATCH/out")" 0
+    same "doctor of a process: status" "$(status "$BUILD/sluicectl" doctor 1)" 1
     same "no descriptor, program or map is left" "$("${IN_C[@]}" ip link show "$DEV" | grep -c xdp)" 0
 fi
 report_end

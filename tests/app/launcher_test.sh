@@ -49,7 +49,7 @@ expect 125 "option spin: 'abc' is not right; it must be a whole number of micros
 expect 125 "option spin: '1000001'" "$sluice" -o spin=1000001 true
 expect 125 "option spin: '-1'" "$sluice" -o spin=-1 true
 expect 125 "option spin: ''" "$sluice" -o spin= true
-expect 125 "option ring: '100' .*power of two|option ring: '100' is not right" "$sluice" -o ring=100 true
+expect 125 "option ring: '100' .*a power of two" "$sluice" -o ring=100 true
 expect 125 'option foo: there is no such option .value .1.*; the options are profile log' "$sluice" -o foo=1 true
 expect 125 'must be KEY=VALUE' "$sluice" -o spin true
 expect 125 'must be KEY=VALUE' "$sluice" -o =3 true
@@ -62,6 +62,10 @@ expect 125 'interface name is empty' "$sluice" -o dev=eth0,,eth1 true
 expect 125 'at most 15 characters' "$sluice" -o dev=abcdefghijklmnop true
 expect 125 'prefix length is missing' "$sluice" -o address=192.0.2.1 true
 expect 125 'needs option address' "$sluice" -o gateway=192.0.2.1 true
+expect 125 'option address: .0.0.0.0/24. .*no host' "$sluice" -o dev=eth0 -o address=0.0.0.0/24 true
+expect 125 'option gateway: .192.0.3.1. .*in the network of option address' "$sluice" -o dev=eth0 -o address=192.0.2.7/24 -o gateway=192.0.3.1 true
+expect 125 'option congestion: .vegas. .*cubic, reno or bbr' "$sluice" -o congestion=vegas true
+expect 125 'the filter file / cannot be read: Is a directory' "$sluice" -o filter=/ true
 expect 125 'needs option dev' "$sluice" -o address=192.0.2.1/24 true
 expect 125 'option umem: .512.' "$sluice" -o umem=512 true
 expect 125 "environment variable SLUICE_SPIN: option spin: 'x'" env SLUICE_SPIN=x "$sluice" echo STARTED

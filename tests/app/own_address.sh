@@ -41,4 +41,16 @@ sl taken --log=info curl -sS -o "$SCRATCH/got2" "http://$ADDR_S:8080/f" 2>"$SCRA
 same "an address that another host has: the kernel serves" "$(sha "$SCRATCH/got2" 2>&1)" "$wanted"
 check "an address that another host has: says why" "$(cat "$SCRATCH/log")" \
     grep -q "left to the kernel.*another host on the link has this address" "$SCRATCH/log"
+peer ip addr del "$own/32" dev "$DEV"
+
+# So with an address of the kernel's here (no probe finds it), and an interface that there is not.
+refused() { # NAME SENTENCE OPTION...
+    local name=$1 sentence=$2
+    shift 2
+    sl refused "$@" --log=info curl -sS -o "$SCRATCH/got" "http://$ADDR_S:8080/f" 2>"$SCRATCH/log"
+    same "$name: the kernel serves" "$(sha "$SCRATCH/got" 2>&1)" "$wanted"
+    check "$name: says why" "$(cat "$SCRATCH/log")" grep -q "left to the kernel.*$sentence" "$SCRATCH/log"
+}
+refused "an address that this host has" "this host has the address already" -o "address=$ADDR_C/24"
+refused "an interface that there is not" "there is no interface 'nosuch'" -o dev=nosuch
 report_end

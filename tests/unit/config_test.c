@@ -3,6 +3,7 @@
 
 #include "../../shim/config.h"
 #include "../../shim/qdisc_option.h"
+#include "../../stack/ipv4/tcp.h"
 #include <criterion/criterion.h>
 #include <unistd.h>
 
@@ -79,6 +80,7 @@ Test(config, ring_is_a_power_of_two)
 {
     cr_assert_eq(set("ring", "1024"), 0);
     cr_assert_eq(set("ring", "1000"), -EINVAL);
+    cr_sentence("ring", "a power of two", "from 64 to 32768");
     cr_assert_eq(c.ring, 1024);
 }
 
@@ -93,6 +95,21 @@ Test(config, devices)
         cr_assert_eq(set("dev", bad[i]), -EINVAL, "%s", bad[i]);
 }
 
+/* As the sysctl of that name does: a name that nobody knows is refused, not served by another. */
+Test(config, congestion_is_an_algorithm_of_the_stack)
+{
+    const char *good[] = {"cubic", "reno", "bbr", ""};
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+        cr_assert_eq(set("congestion", good[i]), 0, "%s", good[i]);
+        cr_assert(!*good[i] || tcp_ca_find(good[i]), "the stack has %s", good[i]);
+    }
+    const char *bad[] = {"vegas", "Cubic", "cubi", "cubicc", "cubic,reno", "reno "};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        cr_assert_eq(set("congestion", bad[i]), -EINVAL, "%s", bad[i]);
+        cr_sentence("congestion", bad[i], "cubic, reno or bbr");
+    }
+}
+
 Test(config, address)
 {
     cr_assert_eq(set("address", "192.0.2.7/24"), 0);
@@ -100,12 +117,27 @@ Test(config, address)
                          "192.0.2.700/24", "111.111.111.1111111/8"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         cr_assert_eq(set("address", bad[i]), -EINVAL, "%s", bad[i]);
+    const char *no_host[] = {"0.0.0.0/24", "0.1.2.3/8", "127.0.0.9/24", "224.0.0.9/24", "255.255.255.255/32", "192.0.2.0/24", "192.0.2.255/24"};
+    for (size_t i = 0; i < ARRAY_SIZE(no_host); i++) {
+        cr_assert_eq(set("address", no_host[i]), -EINVAL, "%s", no_host[i]);
+        cr_sentence("address", "no host");
+    }
+    cr_assert_eq(set("address", "192.0.2.0/31"), 0, "RFC 3021: both are hosts");
+    cr_assert_eq(set("address", "192.0.2.255/32"), 0);
+    cr_assert_eq(set("address", "192.0.2.7/24"), 0);
     cr_assert_neq(config_check(&c, err, sizeof(err)), 0);
     cr_sentence("address", "dev");
     cr_assert_eq(set("dev", "eth0"), 0);
     cr_assert_eq(config_check(&c, err, sizeof(err)), 0);
     cr_assert_eq(set("gateway", "192.0.2.300"), -EINVAL);
+    const char *elsewhere[] = {"192.0.3.1", "192.0.2.7"};
+    for (size_t i = 0; i < ARRAY_SIZE(elsewhere); i++) {
+        cr_assert_eq(set("gateway", elsewhere[i]), 0);
+        cr_assert_eq(config_check(&c, err, sizeof(err)), -EINVAL, "%s", elsewhere[i]);
+        cr_sentence("gateway", elsewhere[i], "192.0.2.7/24");
+    }
     cr_assert_eq(set("gateway", "192.0.2.1"), 0);
+    cr_assert_eq(config_check(&c, err, sizeof(err)), 0);
     cr_assert_eq(set("address", ""), 0);
     cr_assert_neq(config_check(&c, err, sizeof(err)), 0);
     cr_sentence("gateway", "address");

@@ -268,6 +268,15 @@ Test(filter_packets, a_line_too_long_is_a_mistake)
     unlink(path);
 }
 
+/* Else what cannot be read would be an empty list of rules, and everything would pass. */
+Test(filter_packets, a_file_that_fails_to_be_read_is_no_empty_one)
+{
+    char why[256] = "";
+
+    cr_assert_eq(filter_load("/tmp", NULL, NULL, why, sizeof(why)), -EISDIR);
+    cr_assert(strstr(why, "/tmp") && strstr(why, "cannot be read"), "%s", why);
+}
+
 Test(filter_packets, a_file_with_a_mistake_names_the_line)
 {
     char path[] = "/tmp/sluice-filter.XXXXXX", why[256] = "";
