@@ -230,6 +230,7 @@ static const struct sysctl {
     {"ipv4/tcp_abort_on_overflow", NET4(tcp_abort_on_overflow), 1, 4},
     {"core/somaxconn", NET4(somaxconn), 1, 4},
     {"ipv4/tcp_tw_reuse", NET4(tcp_tw_reuse), 1, 4},
+    {"ipv4/tcp_tw_reuse_delay", NET4(tcp_tw_reuse_delay), 1, 4},
     {"ipv4/tcp_max_tw_buckets", NET4(tcp_max_tw_buckets), 1, 4},
     {"ipv4/tcp_rfc1337", NET4(tcp_rfc1337), 1, 4},
     {"ipv4/tcp_stdurg", NET4(tcp_stdurg), 1, 4},

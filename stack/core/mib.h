@@ -53,6 +53,8 @@
     X(LINUX_MIB_TIMEWAITKILLED, "TcpExtTWKilled")                                                  \
     X(LINUX_MIB_PAWSACTIVEREJECTED, "TcpExtPAWSActive")                                            \
     X(LINUX_MIB_PAWSESTABREJECTED, "TcpExtPAWSEstab")                                              \
+    X(LINUX_MIB_PAWS_TW_REJECTED, "TcpExtPAWSTimewait")                                            \
+    X(LINUX_MIB_TSECRREJECTED, "TcpExtTSEcrRejected")                                              \
     X(LINUX_MIB_DELAYEDACKS, "TcpExtDelayedACKs")                                                  \
     X(LINUX_MIB_DELAYEDACKLOCKED, "TcpExtDelayedACKLocked")                                        \
     X(LINUX_MIB_DELAYEDACKLOST, "TcpExtDelayedACKLost")                                            \
@@ -118,6 +120,8 @@
     X(LINUX_MIB_TCPACKSKIPPEDSYNRECV, "TcpExtTCPACKSkippedSynRecv")                                \
     X(LINUX_MIB_TCPACKSKIPPEDPAWS, "TcpExtTCPACKSkippedPAWS")                                      \
     X(LINUX_MIB_TCPACKSKIPPEDSEQ, "TcpExtTCPACKSkippedSeq")                                        \
+    X(LINUX_MIB_TCPACKSKIPPEDFINWAIT2, "TcpExtTCPACKSkippedFinWait2")                              \
+    X(LINUX_MIB_TCPACKSKIPPEDTIMEWAIT, "TcpExtTCPACKSkippedTimeWait")                              \
     X(LINUX_MIB_TCPACKSKIPPEDCHALLENGE, "TcpExtTCPACKSkippedChallenge")                            \
     X(LINUX_MIB_TCPWINPROBE, "TcpExtTCPWinProbe")                                                  \
     X(LINUX_MIB_TCPKEEPALIVE, "TcpExtTCPKeepAlive")                                                \

@@ -162,6 +162,7 @@ void netns_ipv4_defaults(struct netns_ipv4 *s)
         .sysctl_tcp_abort_on_overflow = 0,
         .sysctl_somaxconn = 4096,
         .sysctl_tcp_tw_reuse = 2,
+        .sysctl_tcp_tw_reuse_delay = 1000,
         .sysctl_tcp_max_tw_buckets = 65536,
         .sysctl_tcp_rfc1337 = 0,
         .sysctl_tcp_stdurg = 0,

@@ -87,7 +87,7 @@ struct netns_ipv4 {
     int sysctl_tcp_keepalive_time, sysctl_tcp_keepalive_intvl, sysctl_tcp_keepalive_probes; /* s, s, count */
     int sysctl_tcp_syncookies, sysctl_tcp_max_syn_backlog, sysctl_tcp_abort_on_overflow;
     int sysctl_somaxconn;
-    int sysctl_tcp_tw_reuse, sysctl_tcp_max_tw_buckets, sysctl_tcp_rfc1337, sysctl_tcp_stdurg;
+    int sysctl_tcp_tw_reuse, sysctl_tcp_tw_reuse_delay /* ms */, sysctl_tcp_max_tw_buckets, sysctl_tcp_rfc1337, sysctl_tcp_stdurg;
     int sysctl_tcp_fastopen, sysctl_tcp_fastopen_blackhole_timeout; /* s, 0: off */
     u8 sysctl_tcp_fastopen_key[32];  /* the host's, first the one in use */
     u32 sysctl_tcp_fastopen_key_len; /* 0: made at random, 16, or 32 with the one before */

@@ -87,6 +87,7 @@ struct request_sock {
     u32 rcv_nxt;
     u32 last_oow_ack_time; /* ms */
     u32 ts_off;
+    u32 snt_tsval_first, snt_tsval_last; /* of our SYN-ACKs, as on the wire; 0: none yet */
     u64 snt_synack;        /* ns, first SYN-ACK sent */
     bool tfo_listener;
     u8 syn_tos;
@@ -195,10 +196,10 @@ void inet_csk_init_xmit_timers(struct sock *sk, void (*retransmit)(struct timer_
 void inet_csk_clear_xmit_timers(struct sock *sk);
 void inet_csk_delete_keepalive_timer(struct sock *sk);
 void inet_csk_reset_keepalive_timer(struct sock *sk, u64 delay_ns);
+/* As in Linux (measured: 6.18) listen(n) holds n + 1 half-open connections, and n + 1 that wait for accept(). */
 static inline bool inet_csk_reqsk_queue_is_full(const struct sock *sk)
 {
-    return (u32)atomic_load(&((struct sock *)sk)->__sk_common.skc_refcnt) &&
-           (u32)inet_csk(sk)->icsk_accept_queue.qlen >= sk->sk_max_ack_backlog;
+    return (u32)max(atomic_load(&inet_csk(sk)->icsk_accept_queue.qlen), 0) > READ_ONCE(sk->sk_max_ack_backlog);
 }
 static inline bool sk_acceptq_is_full(const struct sock *sk) { return READ_ONCE(sk->sk_ack_backlog) > READ_ONCE(sk->sk_max_ack_backlog); }
 
@@ -213,6 +214,7 @@ struct inet_timewait_sock {
     /* tcp_timewait_sock */
     u32 tw_rcv_nxt, tw_snd_nxt, tw_rcv_wnd, tw_ts_offset, tw_ts_recent, tw_last_oow_ack_time;
     u64 tw_ts_recent_stamp; /* s */
+    u64 tw_entry_stamp;     /* ns, into TIME-WAIT: tcp_tw_reuse_delay counts from here */
     u8 tw_tstamp_ok;
     void (*tw_unhashed)(struct sock_common *tw); /* the 4-tuple is free: called once, no lock held. When
                                                     hashdance() finds NULL here it calls sk->sk_unhashed */

@@ -501,7 +501,7 @@ int tcp_twsk_unique(struct sock *sk, struct inet_timewait_sock *tw)
     struct tcp_sock *tp = tcp_sk(sk);
 
     if (!tw->tw_ts_recent_stamp || net->ipv4.sysctl_tcp_tw_reuse != 1 || tw->tw_substate != TCP_TIME_WAIT ||
-        net_now(net) / NSEC_PER_SEC <= tw->tw_ts_recent_stamp)
+        net_now(net) / NSEC_PER_MSEC <= tw->tw_entry_stamp / NSEC_PER_MSEC + (u64)net->ipv4.sysctl_tcp_tw_reuse_delay)
         return 0;
     WRITE_ONCE(tp->write_seq, tw->tw_snd_nxt + 65535 + 2);
     if (!tp->write_seq)

@@ -32,7 +32,7 @@ static enum tcp_tw_status tcp_tw_fin_wait2(struct inet_timewait_sock *tw, struct
     const struct tcp_skb_cb *cb = TCP_SKB_CB(skb);
 
     if (paws_reject || !tcp_in_window(cb->seq, cb->end_seq, tw->tw_rcv_nxt, tw->tw_rcv_nxt + tw->tw_rcv_wnd))
-        return tcp_timewait_check_oow_rate_limit(tw, skb, LINUX_MIB_TCPACKSKIPPEDSEQ);
+        return tcp_timewait_check_oow_rate_limit(tw, skb, LINUX_MIB_TCPACKSKIPPEDFINWAIT2);
     if (th->rst)
         goto kill;
     if (th->syn && !before(cb->seq, tw->tw_rcv_nxt))
@@ -48,7 +48,8 @@ static enum tcp_tw_status tcp_tw_fin_wait2(struct inet_timewait_sock *tw, struct
     tw->tw_substate = TCP_TIME_WAIT;
     tw->tw_rcv_nxt = cb->end_seq;
     if (opt->saw_tstamp) {
-        tw->tw_ts_recent_stamp = net_now(tw->__tw_common.skc_net) / NSEC_PER_SEC;
+        tw->tw_entry_stamp = net_now(tw->__tw_common.skc_net);
+        tw->tw_ts_recent_stamp = tw->tw_entry_stamp / NSEC_PER_SEC;
         tw->tw_ts_recent = opt->rcv_tsval;
     }
     inet_twsk_schedule(tw, TCP_TIMEWAIT_LEN);
@@ -111,12 +112,12 @@ enum tcp_tw_status tcp_timewait_state_process(struct inet_timewait_sock *tw, str
         return TCP_TW_SYN;
     }
     if (paws_reject)
-        NET_INC_STATS(net, LINUX_MIB_PAWSESTABREJECTED);
+        NET_INC_STATS(net, LINUX_MIB_PAWS_TW_REJECTED);
     if (!th->rst) {
         /* Restart the 2MSL timer only for a retransmitted FIN or an acceptable segment. */
         if (paws_reject || th->ack)
             inet_twsk_schedule(tw, TCP_TIMEWAIT_LEN);
-        return tcp_timewait_check_oow_rate_limit(tw, skb, LINUX_MIB_TCPACKSKIPPEDSEQ);
+        return tcp_timewait_check_oow_rate_limit(tw, skb, LINUX_MIB_TCPACKSKIPPEDTIMEWAIT);
     }
     inet_twsk_put(tw);
     return TCP_TW_SUCCESS;
@@ -141,6 +142,7 @@ void tcp_time_wait(struct sock *sk, int state, u64 timeo_ns)
         tw->tw_ts_recent_stamp = tp->rx_opt.ts_recent_stamp;
         tw->tw_ts_offset = tp->tsoffset;
         tw->tw_tstamp_ok = tp->rx_opt.tstamp_ok;
+        tw->tw_entry_stamp = net_now(sock_net(sk));
         tw->tw_last_oow_ack_time = 0;
         timeo_ns = max(timeo_ns, rto);
         if (state == TCP_TIME_WAIT)
@@ -302,15 +304,19 @@ struct sock *tcp_check_req(struct sock *sk, struct sk_buff *skb, struct request_
     struct tcp_options_received opt = {0};
     u8 flg = tcp_flag_byte(th) & (TCPHDR_RST | TCPHDR_SYN | TCPHDR_ACK);
     struct net *net = sock_net(sk);
-    bool paws_reject = false, own_req = false;
+    bool paws_reject = false, tsecr_reject = false, own_req = false;
     struct sock *child;
 
     if (th->doff > sizeof(*th) >> 2) {
         tcp_parse_options(net, skb, &opt, 0);
         if (opt.saw_tstamp) {
             opt.ts_recent = req->ts_recent;
-            if (opt.rcv_tsecr)
+            if (opt.rcv_tsecr) {
+                /* Whoever saw no SYN-ACK of ours knows no timestamp of ours. */
+                if (req->tstamp_ok && !fastopen)
+                    tsecr_reject = !between(opt.rcv_tsecr, req->snt_tsval_first, READ_ONCE(req->snt_tsval_last));
                 opt.rcv_tsecr -= req->ts_off;
+            }
             /* The true stamp is unknown; assume the SYN came when our first SYN-ACK went. */
             opt.ts_recent_stamp = net_now(net) / NSEC_PER_SEC;
             paws_reject = tcp_paws_reject(&opt, th->rst, net_now(net) / NSEC_PER_SEC);
@@ -323,12 +329,15 @@ struct sock *tcp_check_req(struct sock *sk, struct sk_buff *skb, struct request_
     /* The ACK must acknowledge our SYN-ACK exactly (no data was sent). */
     if ((flg & TCPHDR_ACK) && !fastopen && cb->ack_seq != req->snt_isn + 1)
         return sk; /* the caller resets, as for a listener */
-    if (paws_reject || !tcp_in_window(cb->seq, cb->end_seq, req->rcv_nxt, req->rcv_nxt + req->rsk_rcv_wnd)) {
+    if (paws_reject || tsecr_reject ||
+        !tcp_in_window(cb->seq, cb->end_seq, req->rcv_nxt, req->rcv_nxt + req->rsk_rcv_wnd)) {
         if (!(flg & TCPHDR_RST) &&
             !tcp_oow_rate_limited(net, skb, LINUX_MIB_TCPACKSKIPPEDSYNRECV, &req->last_oow_ack_time))
             req->rsk_ops->send_ack(sk, skb, req);
         if (paws_reject)
             NET_INC_STATS(net, LINUX_MIB_PAWSESTABREJECTED);
+        else if (tsecr_reject)
+            NET_INC_STATS(net, LINUX_MIB_TSECRREJECTED);
         return NULL;
     }
     if (opt.saw_tstamp && !after(cb->seq, req->rcv_nxt))

@@ -44,7 +44,7 @@ unsigned int tcp_syn_options(struct sock *sk, const struct sk_buff *skb, struct 
     return size;
 }
 
-unsigned int tcp_synack_options(const struct sock *sk, const struct request_sock *req, u16 mss,
+unsigned int tcp_synack_options(const struct sock *sk, struct request_sock *req, u16 mss,
                                 const struct sk_buff *skb, struct tcp_out_options *opts,
                                 const struct tcp_fastopen_cookie *foc)
 {
@@ -59,6 +59,9 @@ unsigned int tcp_synack_options(const struct sock *sk, const struct request_sock
     if (req->tstamp_ok) {
         opts->options |= OPTION_TS;
         opts->tsval = tcp_skb_tsval(skb) + req->ts_off;
+        if (!req->snt_tsval_first)
+            req->snt_tsval_first = opts->tsval = opts->tsval ? opts->tsval : UINT32_MAX;
+        WRITE_ONCE(req->snt_tsval_last, opts->tsval);
         opts->tsecr = req->ts_recent;
         size += TCPOLEN_TSTAMP_ALIGNED;
     }

@@ -23,7 +23,7 @@ struct tcp_out_options {
 };
 /* Decide which options a segment carries; return their length, a multiple of 4. skb NULL: for the size only. */
 unsigned int tcp_syn_options(struct sock *sk, const struct sk_buff *skb, struct tcp_out_options *opts);
-unsigned int tcp_synack_options(const struct sock *sk, const struct request_sock *req, u16 mss,
+unsigned int tcp_synack_options(const struct sock *sk, struct request_sock *req, u16 mss,
                                 const struct sk_buff *skb, struct tcp_out_options *opts,
                                 const struct tcp_fastopen_cookie *foc);
 unsigned int tcp_established_options(struct sock *sk, const struct sk_buff *skb,

@@ -209,11 +209,11 @@ Test(listener, full_syn_queue_without_cookies_drops)
 {
     sys_listen(80, 2);
     script_net->ipv4.sysctl_tcp_syncookies = 0;
-    for (u16 port = 1; port <= 2; port++) {
+    for (u16 port = 1; port <= 3; port++) { /* Linux: backlog + 1 */
         rx(.flags = "S", .opt = "mss 1460", .sport = port);
         tx(.flags = "SA", .ack = 1, .sport = port);
     }
-    rx(.flags = "S", .opt = "mss 1460", .sport = 3);
+    rx(.flags = "S", .opt = "mss 1460", .sport = 4);
     tx_nothing();
     cr_assert_eq(mib(LINUX_MIB_TCPREQQFULLDROP), 1);
     cr_assert_eq(mib(LINUX_MIB_LISTENDROPS), 1);
@@ -290,9 +290,11 @@ Test(listener, full_syn_queue_falls_back_to_cookies)
         rx(.flags = "S", .opt = "mss 1460", .sport = port);
         cr_assert_eq(tx_ignore(), 1);
     }
-    cr_assert_gt(mib(LINUX_MIB_TCPREQQFULLDOCOOKIES), 0);
-    sys_close(l);
-    tx_ignore();
+    cr_assert_eq(mib(LINUX_MIB_TCPREQQFULLDOCOOKIES), 7);
+    cr_assert_eq(mib(LINUX_MIB_SYNCOOKIESSENT), 7);
+    rx(.sport = 12); /* a cookie; the ones before have their places */
+    cr_assert_eq(be16toh(sys_accept_ok(l)->sk->sk_dport), 12);
+    cr_assert_eq(inet_csk(l->sk)->icsk_accept_queue.qlen, 5);
 }
 
 Test(listener, deferred_accept_waits_for_data)
@@ -308,6 +310,142 @@ Test(listener, deferred_accept_waits_for_data)
     rx(.len = 100);
     tx_ignore();
     cr_assert_eq(sys_read(sys_accept_ok(l), 1000), 100);
+}
+
+Test(listener, backlog_0_holds_one_half_open_and_one_to_be_accepted)
+{
+    sys_listen(80, 0);
+    script_net->ipv4.sysctl_tcp_syncookies = 0;
+    rx(.flags = "S", .opt = "mss 1460", .sport = 1);
+    tx(.flags = "SA", .ack = 1, .sport = 1);
+    rx(.flags = "S", .opt = "mss 1460", .sport = 2);
+    tx_nothing();
+    cr_assert_eq(mib(LINUX_MIB_TCPREQQFULLDROP), 1);
+    rx(.sport = 1, .seq = 1, .ack = 1);
+    rx(.flags = "S", .opt = "mss 1460", .sport = 2);
+    tx_nothing();
+    cr_assert_eq(mib(LINUX_MIB_LISTENOVERFLOWS), 1);
+    cr_assert_eq(mib(LINUX_MIB_LISTENDROPS), 2);
+}
+
+/* An attacker who saw no SYN-ACK cannot complete the handshake with a guess at the sequence number alone. */
+Test(listener, syn_recv_ack_that_echoes_no_timestamp_of_ours_gets_an_ack)
+{
+    struct socket *l = sys_listen(80, 10);
+
+    rx(.flags = "S", .opt = "mss 1460,sackOK,TS val 100 ecr 0");
+    tx(.flags = "SA", .ack = 1, .opt = "mss 1460,sackOK,TS val 1 ecr 100");
+    rx(.opt = "nop,nop,TS val 101 ecr 2");
+    tx(.seq = 1, .ack = 1);
+    cr_assert_eq(mib(LINUX_MIB_TSECRREJECTED), 1);
+    cr_assert_eq(sys_accept(l, NULL), -EAGAIN);
+    advance_ms(1100); /* the SYN-ACK again: whatever lies between the first stamp and the last will do */
+    tx(.flags = "SA", .seq = 0, .ack = 1);
+    rx(.opt = "nop,nop,TS val 101 ecr 1");
+    sys_accept_ok(l);
+    cr_assert_eq(mib(LINUX_MIB_TSECRREJECTED), 1);
+}
+
+Test(listener, syn_cookie_keeps_ecn_in_the_timestamp)
+{
+    struct socket *l = sys_listen(80, 10);
+
+    script_net->ipv4.sysctl_tcp_syncookies = 2;
+    rx(.flags = "SEW", .opt = "mss 1460,nop,nop,TS val 100 ecr 0");
+    tx(.flags = "SAE", .ack = 1, .opt = "mss 1460,nop,nop,TS val 1 ecr 100");
+    rx();
+    cr_assert(sys_tcp_info(sys_accept_ok(l)).tcpi_options & TCPI_OPT_ECN);
+    rx(.flags = "SEW", .opt = "mss 1460", .sport = 2); /* no place for it */
+    tx(.flags = "SA", .ack = 1, .opt = "mss 1460", .sport = 2);
+    rx(.sport = 2);
+    cr_assert_eq(sys_tcp_info(sys_accept_ok(l)).tcpi_options & TCPI_OPT_ECN, 0);
+}
+
+Test(listener, syn_cookie_without_scale_and_sack_says_so)
+{
+    struct socket *l = sys_listen(80, 10);
+    struct tcp_info i;
+
+    script_net->ipv4.sysctl_tcp_syncookies = 2;
+    rx(.flags = "S", .opt = "mss 1460,nop,nop,TS val 100 ecr 0");
+    tx(.flags = "SA", .ack = 1);
+    rx();
+    i = sys_tcp_info(sys_accept_ok(l));
+    cr_assert_eq(i.tcpi_options, TCPI_OPT_TIMESTAMPS);
+}
+
+Test(listener, syn_cookie_of_an_option_switched_off_since_is_dropped)
+{
+    struct socket *l = sys_listen(80, 10);
+
+    script_net->ipv4.sysctl_tcp_syncookies = 2;
+    rx(.flags = "S", .opt = "mss 1460,sackOK,TS val 100 ecr 0");
+    tx(.flags = "SA", .ack = 1);
+    script_net->ipv4.sysctl_tcp_sack = 0;
+    rx();
+    tx_nothing();
+    cr_assert_eq(sys_accept(l, NULL), -EAGAIN);
+}
+
+Test(listener, syn_cookie_carries_the_largest_mss_of_its_table_that_fits)
+{
+    static const u16 mss[][2] = {{100, 536}, {536, 536}, {1299, 536}, {1300, 1300}, {1440, 1440}, {1459, 1440}, {9000, 1460}};
+    struct socket *l = sys_listen(80, 10);
+    char opt[16];
+
+    script_net->ipv4.sysctl_tcp_syncookies = 2;
+    for (u16 i = 0; i < ARRAY_SIZE(mss); i++) {
+        snprintf(opt, sizeof(opt), "mss %u", mss[i][0]);
+        rx(.flags = "S", .opt = opt, .sport = (u16)(i + 1));
+        tx(.flags = "SA", .ack = 1, .sport = (u16)(i + 1));
+        rx(.sport = (u16)(i + 1));
+        cr_assert_eq(tcp_sk(sys_accept_ok(l)->sk)->rx_opt.mss_clamp, mss[i][1]);
+    }
+}
+
+Test(listener, cookies_switched_off_make_no_connection_of_those_out)
+{
+    sys_listen(80, 10);
+    script_net->ipv4.sysctl_tcp_syncookies = 2;
+    rx(.flags = "S", .opt = "mss 1460");
+    tx(.flags = "SA", .ack = 1);
+    script_net->ipv4.sysctl_tcp_syncookies = 0;
+    rx();
+    tx(.flags = "R", .seq = 1);
+    cr_assert_eq(mib(LINUX_MIB_SYNCOOKIESRECV) + mib(LINUX_MIB_SYNCOOKIESFAILED), 0);
+}
+
+Test(listener, half_full_syn_queue_of_old_requests_retries_less)
+{
+    sys_listen(80, 10);
+    for (u16 port = 1; port <= 6; port++) {
+        rx(.flags = "S", .opt = "mss 1460", .sport = port);
+        tx(.flags = "SA", .ack = 1, .sport = port);
+    }
+    advance_ms(200000);
+    /* 5 retries each, but 2 while none of more than half a backlog is young */
+    cr_assert_leq(tx_ignore(), 6 * 5 - 3);
+    cr_assert_geq(mib(LINUX_MIB_TCPSYNRETRANS), 6 * 2);
+}
+
+Test(listener, deferred_accept_repeats_the_synack_until_any_ack)
+{
+    struct socket *l = sys_listen(80, 10);
+
+    cr_assert_eq(sys_setsockopt(l, IPPROTO_TCP, TCP_DEFER_ACCEPT, 10), 0);
+    cr_assert_eq(sys_getsockopt_int(l, IPPROTO_TCP, TCP_DEFER_ACCEPT), 15);
+    rx(.flags = "S", .opt = "mss 1460");
+    tx(.flags = "SA", .ack = 1);
+    tx_at(1000, .flags = "SA", .seq = 0, .ack = 1);
+    tx_at(2000, .flags = "SA", .seq = 0, .ack = 1);
+    rx();
+    tx_nothing();
+    advance_ms(3900); /* silent from now to the last time, 7 s after the SYN */
+    tx_nothing();
+    advance_ms(8200); /* 4 retransmissions are the 15 s: the last one asks for an ACK that counts */
+    tx(.flags = "SA", .seq = 0, .ack = 1);
+    rx();
+    sys_accept_ok(l);
 }
 
 Test(listener, port_in_use_is_eaddrinuse)

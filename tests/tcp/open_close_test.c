@@ -442,7 +442,7 @@ Test(open_close, time_wait_newer_sequence_number_with_an_older_timestamp_is_refu
     time_wait(TS_SYN);
     rx(.flags = "S", .seq = 100000, .opt = "mss 1460,sackOK,TS val 10 ecr 0");
     tx(.flags = "A", .seq = 2, .ack = 2002);
-    cr_assert_eq(mib(LINUX_MIB_PAWSESTABREJECTED), 1);
+    cr_assert_eq(mib(LINUX_MIB_PAWS_TW_REJECTED), 1);
 }
 
 Test(open_close, time_wait_equal_timestamp_needs_a_newer_sequence_number)
