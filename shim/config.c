@@ -96,6 +96,30 @@ static const char *option_check_address(const char *s)
     return NULL;
 }
 
+/* Four words of up to 8 hexadecimal digits; the end of it, or NULL. */
+static const char *key_words(const char *s)
+{
+    for (int word = 0; word < 4; word++) {
+        size_t n = strspn(s, "0123456789abcdefABCDEF");
+
+        if (n < 1 || n > 8 || (word < 3 && s[n] != '-'))
+            return NULL;
+        s += n + (word < 3);
+    }
+    return s;
+}
+
+static const char *option_check_fastopen_key(const char *s)
+{
+    const char *end = key_words(s);
+
+    if (end && strspn(s, "0-") >= (size_t)(end - s))
+        return "all zero is no key";
+    if (end && *end == ',')
+        end = key_words(end + 1);
+    return end && !*end ? NULL : "a key is four words of hexadecimal digits with '-' between them, two keys have a comma between them";
+}
+
 static const char *option_check_qdisc(const char *s)
 {
     struct qdisc_option q;

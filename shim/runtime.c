@@ -344,7 +344,9 @@ static void read_sysctls(struct netns_ipv4 *s)
             p = end;
         }
     }
-    if (read_sysctl("ipv4/tcp_fastopen_key", buf, sizeof(buf))) /* root's to read */
+    if (sluice_config.fastopen_key[0])
+        s->sysctl_tcp_fastopen_key_len = tcp_fastopen_parse_key(sluice_config.fastopen_key, s->sysctl_tcp_fastopen_key);
+    else if (read_sysctl("ipv4/tcp_fastopen_key", buf, sizeof(buf))) /* root's to read */
         s->sysctl_tcp_fastopen_key_len = tcp_fastopen_parse_key(buf, s->sysctl_tcp_fastopen_key);
     if (read_sysctl("ipv4/tcp_congestion_control", buf, sizeof(s->sysctl_tcp_congestion_control)))
         strcpy(s->sysctl_tcp_congestion_control, buf);

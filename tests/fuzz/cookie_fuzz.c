@@ -16,6 +16,15 @@ static void time_wait(struct fuzznet *f, int i)
     fz_send(f, i, TCPHDR_ACK | TCPHDR_FIN, 0, NULL, 0);
 }
 
+/* An ACK is taken for a cookie only while the listener may have sent one: it has, to a port of nobody's. */
+static void send_one_cookie(struct fuzznet *f)
+{
+    const struct fz_seg syn = {.sport = 9999, .dport = 80, .seq = 1, .win = 60000, .flags = TCPHDR_SYN};
+
+    fz_rx_seg(f, &syn);
+    BUG_ON(net_mib(f->net, LINUX_MIB_SYNCOOKIESSENT) != 1);
+}
+
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
     struct input in = {data, size};
@@ -26,6 +35,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
     f->net->ipv4.sysctl_tcp_rfc1337 = cfg >> 6 & 1;
     if (cfg & 0x20)
         f->net->ipv4.sysctl_tcp_max_tw_buckets = 2;
+    send_one_cookie(f);
     for (i = 0; i < 8; i++)
         if (tw >> i & 1)
             time_wait(f, i);

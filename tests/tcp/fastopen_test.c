@@ -336,6 +336,60 @@ Test(fastopen, client_fin_beyond_a_hole_and_no_data_is_a_black_hole)
     cr_assert_eq(try_again(1, PLAIN), -EINPROGRESS);
 }
 
+/* The program has closed: the FIN arrives with the ACK of ours, and what lies before it never came. */
+Test(fastopen, client_fin_beyond_a_hole_after_close_is_a_black_hole)
+{
+    struct socket *s;
+
+    script_net->ipv4.sysctl_tcp_fastopen_blackhole_timeout = 10;
+    learn_cookie();
+    s = syn_with_data(500);
+    rx(.flags = "SA", .ack = 101, .opt = "mss 1460,sackOK");
+    tx(.ack = 1, .seq = 101);
+    sys_close(s);
+    tx(.flags = "FA", .seq = 101, .ack = 1);
+    rx(.flags = "FA", .seq = 501, .ack = 102);
+    tx(.flags = "R", .seq = 102);
+    cr_assert_eq(mib(LINUX_MIB_TCPFASTOPENBLACKHOLE), 1);
+    cr_assert_eq(try_again(1, PLAIN), -EINPROGRESS);
+}
+
+Test(fastopen, client_data_after_close_is_no_black_hole)
+{
+    struct socket *s;
+
+    script_net->ipv4.sysctl_tcp_fastopen_blackhole_timeout = 10;
+    learn_cookie();
+    s = syn_with_data(500);
+    rx(.flags = "SA", .ack = 101, .opt = "mss 1460,sackOK");
+    tx(.ack = 1, .seq = 101);
+    sys_close(s);
+    tx(.flags = "FA", .seq = 101, .ack = 1);
+    rx(.seq = 1, .ack = 102, .len = 10);
+    tx(.flags = "R", .seq = 102);
+    cr_assert_eq(mib(LINUX_MIB_TCPFASTOPENBLACKHOLE), 0);
+    cr_assert_eq(try_again(1, WITH_COOKIE), 100);
+}
+
+/* 10 s, 20 s, ... 640 s, and no longer. */
+Test(fastopen, client_black_hole_pause_doubles_up_to_64_times)
+{
+    struct netns_ipv4 *ipv4 = &script_net->ipv4;
+
+    ipv4->sysctl_tcp_fastopen_blackhole_timeout = 10;
+    for (u32 n = 1; n <= 8; n++) {
+        const u64 pause = 10000u << min(n - 1, 6u);
+        struct socket *s = sys_socket();
+
+        tcp_fastopen_active_disable(s->sk);
+        advance_ms(pause - 1);
+        cr_assert(tcp_fastopen_active_should_disable(s->sk), "%u", n);
+        advance_ms(1);
+        cr_assert(!tcp_fastopen_active_should_disable(s->sk), "%u", n);
+        sys_close(s);
+    }
+}
+
 Test(fastopen, client_connection_with_data_after_the_pause_ends_the_suspicion)
 {
     struct socket *s;

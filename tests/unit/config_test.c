@@ -143,6 +143,20 @@ Test(config, address)
     cr_sentence("gateway", "address");
 }
 
+Test(config, fastopen_key)
+{
+    const char *good[] = {"00112233-44556677-8899aabb-ccddeeff", "1-2-3-4", "0-0-0-1", "1-2-3-4,0-0-0-0",
+                          "00112233-44556677-8899aabb-ccddeeff,00112233-44556677-8899AABB-CCDDEEFF"};
+    const char *bad[] = {"0-0-0-0", "00000000-00000000-00000000-00000000,1-2-3-4", "1-2-3", "1-2-3-4-", "1-2-3-4-5", "1-2-3-4,", "1-2-3-4,5",
+                         "1-2-3-4,5-6-7-8,", "1-2-3-x", "-2-3-4", "112233445-2-3-4", "1-2-3-4 "};
+
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+        cr_assert_eq(set("fastopen_key", good[i]), 0, "%s", good[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        cr_assert_eq(set("fastopen_key", bad[i]), -EINVAL, "%s", bad[i]);
+    cr_sentence("fastopen_key", "hexadecimal");
+}
+
 Test(config, fault)
 {
     cr_assert_eq(set("fault", "loss=20000,reorder=1,dup=2,corrupt=3,seed=18446744073709551615"), 0);
@@ -282,7 +296,7 @@ Test(config, hostile_values)
     char *huge = malloc(100001);
     memset(huge, 'A', 100000);
     huge[100000] = 0;
-    const char *names[] = {"log", "pcap", "dev", "spin", "fault", "address", "profile", "congestion", "gateway", "ring", "%s%n"};
+    const char *names[] = {"log", "pcap", "dev", "spin", "fault", "address", "profile", "congestion", "gateway", "ring", "fastopen_key", "%s%n"};
     const char *values[] = {huge, "%s%s%n", "\xff\xfe", "=", ",,,,", "\n"};
     for (size_t n = 0; n < ARRAY_SIZE(names); n++)
         for (size_t v = 0; v < ARRAY_SIZE(values); v++)
