@@ -219,6 +219,8 @@ static const struct sysctl {
     {"ipv4/tcp_synack_retries", NET4(tcp_synack_retries), 1, 4},
     {"ipv4/tcp_retries1", NET4(tcp_retries1), 1, 4},
     {"ipv4/tcp_retries2", NET4(tcp_retries2), 1, 4},
+    {"ipv4/tcp_rto_min_us", NET4(tcp_rto_min_us), 1, 4},
+    {"ipv4/tcp_rto_max_ms", NET4(tcp_rto_max_ms), 1, 4},
     {"ipv4/tcp_orphan_retries", NET4(tcp_orphan_retries), 1, 4},
     {"ipv4/tcp_max_orphans", NET4(tcp_max_orphans), 1, 4},
     {"ipv4/tcp_fin_timeout", NET4(tcp_fin_timeout), 1, 4},

@@ -151,6 +151,8 @@ void netns_ipv4_defaults(struct netns_ipv4 *s)
         .sysctl_tcp_synack_retries = 5,
         .sysctl_tcp_retries1 = 3,
         .sysctl_tcp_retries2 = 15,
+        .sysctl_tcp_rto_min_us = 200000,
+        .sysctl_tcp_rto_max_ms = 120000,
         .sysctl_tcp_orphan_retries = 0,
         .sysctl_tcp_max_orphans = 65536,
         .sysctl_tcp_fin_timeout = 60,

@@ -82,6 +82,7 @@ struct netns_ipv4 {
     int sysctl_rmem_max, sysctl_wmem_max, sysctl_rmem_default, sysctl_wmem_default; /* net.core */
     int sysctl_tcp_moderate_rcvbuf, sysctl_tcp_app_win;
     int sysctl_tcp_syn_retries, sysctl_tcp_syn_linear_timeouts, sysctl_tcp_synack_retries, sysctl_tcp_retries1, sysctl_tcp_retries2;
+    int sysctl_tcp_rto_min_us, sysctl_tcp_rto_max_ms;
     int sysctl_tcp_orphan_retries, sysctl_tcp_max_orphans;
     int sysctl_tcp_fin_timeout; /* s */
     int sysctl_tcp_keepalive_time, sysctl_tcp_keepalive_intvl, sysctl_tcp_keepalive_probes; /* s, s, count */

@@ -160,7 +160,7 @@ static void reqsk_timer_handler(struct timer_list *t)
         } else if (READ_ONCE(c->skc_hashed)) {
             if (req->num_timeout++ == 0)
                 atomic_fetch_sub(&inet_csk(sk)->icsk_accept_queue.young, 1);
-            mod_timer(t, net_now(c->skc_net) + min(req->timeout_ns << min(req->num_timeout, (u8)20), (u64)TCP_RTO_MAX));
+            mod_timer(t, net_now(c->skc_net) + min(req->timeout_ns << min(req->num_timeout, (u8)20), tcp_rto_max(sk)));
         }
     }
     reqsk_put(req);

@@ -197,8 +197,8 @@ int tcp_init_sock(struct sock *sk)
     tcp_init_xmit_timers(sk);
 
     icsk->icsk_rto = TCP_TIMEOUT_INIT;
-    icsk->icsk_rto_min = TCP_RTO_MIN;
-    icsk->icsk_rto_max = TCP_RTO_MAX;
+    icsk->icsk_rto_min = (u64)net->ipv4.sysctl_tcp_rto_min_us * NSEC_PER_USEC;
+    icsk->icsk_rto_max = (u64)net->ipv4.sysctl_tcp_rto_max_ms * NSEC_PER_MSEC;
     icsk->icsk_delack_max = TCP_DELACK_MAX;
     icsk->icsk_sync_mss = tcp_sync_mss;
     icsk->icsk_ack.rcv_mss = TCP_MIN_MSS;

@@ -398,6 +398,19 @@ static inline bool tcp_memory_is_plenty(const struct net *net)
     return atomic_load_explicit(&((struct net *)net)->tcp_memory_allocated, memory_order_relaxed) <
            (s64)net->ipv4.sysctl_tcp_mem[0] * 4096;
 }
+/* ns. The route's, else TCP_RTO_MIN_US or tcp_rto_min_us. */
+static inline u64 tcp_rto_min(const struct sock *sk)
+{
+    const struct dst_entry *dst = sk->sk_dst_cache;
+
+    return dst && dst->rto_min_ns ? dst->rto_min_ns : READ_ONCE(inet_csk(sk)->icsk_rto_min);
+}
+static inline u64 tcp_rto_max(const struct sock *sk) { return READ_ONCE(inet_csk(sk)->icsk_rto_max); }
+/* ns. An ACK may not wait for longer than a peer with the same least RTO does. */
+static inline u64 tcp_delack_max(const struct sock *sk)
+{
+    return min(READ_ONCE(inet_csk(sk)->icsk_delack_max), max(tcp_rto_min(sk), (u64)TCP_TIMEOUT_MIN) - NSEC_PER_MSEC);
+}
 static inline u32 tcp_notsent_lowat(const struct tcp_sock *tp)
 {
     return tp->notsent_lowat ? tp->notsent_lowat : (u32)((const struct sock *)tp)->sk_net->ipv4.sysctl_tcp_notsent_lowat;

@@ -142,7 +142,7 @@ int tcp_connect(struct sock *sk)
         tp->pushed_seq = TCP_SKB_CB(tcp_send_head(sk))->seq;
     }
     NET_INC_STATS(sock_net(sk), TCP_MIB_ACTIVEOPENS);
-    inet_csk_reset_xmit_timer(sk, ICSK_TIME_RETRANS, inet_csk(sk)->icsk_rto, TCP_RTO_MAX);
+    inet_csk_reset_xmit_timer(sk, ICSK_TIME_RETRANS, inet_csk(sk)->icsk_rto, tcp_rto_max(sk));
     return 0;
 }
 
@@ -299,7 +299,7 @@ void tcp_send_delayed_ack(struct sock *sk)
             max_ato = min(max_ato, max((u64)(tp->srtt_us >> 3) * NSEC_PER_USEC, (u64)TCP_DELACK_MIN));
         ato = min(ato, max_ato);
     }
-    ato = min(ato, icsk->icsk_delack_max);
+    ato = min(ato, tcp_delack_max(sk));
     timeout = now + ato;
     if (icsk->icsk_ack.pending & ICSK_ACK_TIMER) {
         if (icsk->icsk_ack.timeout <= now + (ato >> 2)) { /* about to fire anyway */
@@ -324,11 +324,11 @@ void __tcp_send_ack(struct sock *sk, u32 rcv_nxt)
     if (unlikely(!skb)) { /* try again later, backing off */
         u64 delay = TCP_DELACK_MAX << icsk->icsk_ack.retry;
 
-        if (delay < TCP_RTO_MAX)
+        if (delay < tcp_rto_max(sk))
             icsk->icsk_ack.retry++;
         inet_csk_schedule_ack(sk);
         icsk->icsk_ack.ato = TCP_ATO_MIN;
-        inet_csk_reset_xmit_timer(sk, ICSK_TIME_DACK, delay, TCP_RTO_MAX);
+        inet_csk_reset_xmit_timer(sk, ICSK_TIME_DACK, delay, tcp_rto_max(sk));
         return;
     }
     tcp_init_nondata_skb(skb, tcp_acceptable_seq(sk), TCPHDR_ACK);
@@ -421,9 +421,9 @@ void tcp_send_probe0(struct sock *sk)
     if (err <= 0) {
         if (icsk->icsk_backoff < sock_net(sk)->ipv4.sysctl_tcp_retries2)
             icsk->icsk_backoff++;
-        timeout = tcp_probe0_when(sk, TCP_RTO_MAX); /* keeps TCP_USER_TIMEOUT */
+        timeout = tcp_probe0_when(sk, tcp_rto_max(sk)); /* keeps TCP_USER_TIMEOUT */
     } else {
         timeout = TCP_RESOURCE_PROBE_INTERVAL; /* not sent at all: soon again, without backing off */
     }
-    tcp_reset_xmit_timer(sk, ICSK_TIME_PROBE0, timeout, TCP_RTO_MAX);
+    tcp_reset_xmit_timer(sk, ICSK_TIME_PROBE0, timeout, tcp_rto_max(sk));
 }

@@ -207,7 +207,7 @@ static struct sock *tcp_fastopen_create_child(struct sock *sk, struct sk_buff *s
     tp->snd_wnd = be16toh(tcp_hdr(skb)->window); /* never scaled in a SYN (RFC 7323 2.2) */
     tp->max_window = tp->snd_wnd;
     req->timeout_ns = TCP_TIMEOUT_INIT;
-    inet_csk_reset_xmit_timer(child, ICSK_TIME_RETRANS, req->timeout_ns, TCP_RTO_MAX);
+    inet_csk_reset_xmit_timer(child, ICSK_TIME_RETRANS, req->timeout_ns, tcp_rto_max(child));
     tcp_init_transfer(child, false);
     WRITE_ONCE(tp->rcv_nxt, TCP_SKB_CB(skb)->seq + 1);
     tcp_fastopen_add_skb(child, skb);
@@ -378,7 +378,7 @@ void tcp_fastopen_synack_timer(struct sock *sk, struct request_sock *req)
     tcp_update_rto_stats(sk);
     if (!tp->retrans_stamp)
         tp->retrans_stamp = tcp_time_stamp_ts(tp);
-    inet_csk_reset_xmit_timer(sk, ICSK_TIME_RETRANS, req->timeout_ns << req->num_timeout, TCP_RTO_MAX);
+    inet_csk_reset_xmit_timer(sk, ICSK_TIME_RETRANS, req->timeout_ns << req->num_timeout, tcp_rto_max(sk));
 }
 
 void tcp_rcv_synrecv_state_fastopen(struct sock *sk)

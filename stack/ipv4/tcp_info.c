@@ -112,7 +112,7 @@ void tcp_get_info(struct sock *sk, struct tcp_info *info)
     info->tcpi_options = tcp_info_options(tp);
     info->tcpi_snd_wscale = tp->rx_opt.wscale_ok ? tp->rx_opt.snd_wscale : 0;
     info->tcpi_rcv_wscale = tp->rx_opt.wscale_ok ? tp->rx_opt.rcv_wscale : 0;
-    info->tcpi_ato = (u32)(min(icsk->icsk_ack.ato, icsk->icsk_delack_max) / NSEC_PER_USEC);
+    info->tcpi_ato = (u32)(min(icsk->icsk_ack.ato, tcp_delack_max(sk)) / NSEC_PER_USEC);
     info->tcpi_rcv_mss = icsk->icsk_ack.rcv_mss;
     info->tcpi_last_data_sent = (u32)((now - tp->lsndtime) / NSEC_PER_MSEC);
     info->tcpi_last_data_recv = (u32)((now - icsk->icsk_ack.lrcvtime) / NSEC_PER_MSEC);

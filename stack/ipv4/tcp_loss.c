@@ -631,7 +631,7 @@ bool tcp_check_sack_reneging(struct sock *sk, int *ack_flag)
         struct tcp_sock *tp = tcp_sk(sk);
         u64 delay = max((u64)(tp->srtt_us >> 4) * NSEC_PER_USEC, 10 * NSEC_PER_MSEC);
 
-        inet_csk_reset_xmit_timer(sk, ICSK_TIME_RETRANS, delay, TCP_RTO_MAX);
+        inet_csk_reset_xmit_timer(sk, ICSK_TIME_RETRANS, delay, tcp_rto_max(sk));
         *ack_flag &= ~FLAG_SET_XMIT_TIMER;
         return true;
     }

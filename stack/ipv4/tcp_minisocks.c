@@ -290,7 +290,7 @@ static void tcp_req_retransmitted_syn(struct sock *sk, struct sk_buff *skb, stru
 {
     if (!tcp_oow_rate_limited(sock_net(sk), skb, LINUX_MIB_TCPACKSKIPPEDSYNRECV, &req->last_oow_ack_time) &&
         !req->rsk_ops->rtx_syn_ack(sk, req) && !fastopen) /* the child's own timer goes on */
-        mod_timer(&req->rsk_timer, net_now(sock_net(sk)) + min(req->timeout_ns << req->num_timeout, (u64)TCP_RTO_MAX));
+        mod_timer(&req->rsk_timer, net_now(sock_net(sk)) + min(req->timeout_ns << req->num_timeout, tcp_rto_max(sk)));
 }
 
 /* Role: a segment for a connection in SYN-RECEIVED (RFC 9293 3.10.7.4). Returns the new child (slock held)

@@ -531,7 +531,7 @@ bool tcp_write_xmit(struct sock *sk, u32 mss_now, int nonagle, int push_one)
 static void tcp_check_probe_timer(struct sock *sk)
 {
     if (!tcp_sk(sk)->packets_out && !inet_csk(sk)->icsk_pending)
-        tcp_reset_xmit_timer(sk, ICSK_TIME_PROBE0, tcp_probe0_base(sk), TCP_RTO_MAX);
+        tcp_reset_xmit_timer(sk, ICSK_TIME_PROBE0, tcp_probe0_base(sk), tcp_rto_max(sk));
 }
 
 void __tcp_push_pending_frames(struct sock *sk, u32 cur_mss, int nonagle)

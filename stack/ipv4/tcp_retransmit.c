@@ -165,7 +165,7 @@ void tcp_xmit_retransmit_queue(struct sock *sk)
             rearm_timer = true;
     }
     if (rearm_timer)
-        tcp_reset_xmit_timer(sk, ICSK_TIME_RETRANS, icsk->icsk_rto, TCP_RTO_MAX);
+        tcp_reset_xmit_timer(sk, ICSK_TIME_RETRANS, icsk->icsk_rto, tcp_rto_max(sk));
 }
 
 /* ---- tail loss probe (RFC 8985 7) ----------------------------------------------------------------------- */
@@ -177,13 +177,6 @@ static s64 tcp_rto_delta(const struct sock *sk)
     u64 start = skb ? skb->tstamp : tcp_sk(sk)->tcp_clock_cache;
 
     return (s64)(start + inet_csk(sk)->icsk_rto - tcp_sk(sk)->tcp_clock_cache);
-}
-
-static u64 tcp_rto_min(const struct sock *sk)
-{
-    const struct dst_entry *dst = sk->sk_dst_cache;
-
-    return dst && dst->rto_min_ns ? dst->rto_min_ns : inet_csk(sk)->icsk_rto_min;
 }
 
 /* Role: arm the probe instead of the RTO when that is sooner. True: armed.
@@ -210,7 +203,7 @@ bool tcp_schedule_loss_probe(struct sock *sk, bool advancing_rto)
     rto_delta = advancing_rto ? (s64)icsk->icsk_rto : tcp_rto_delta(sk);
     if (rto_delta > 0)
         timeout = min(timeout, (u64)rto_delta);
-    tcp_reset_xmit_timer(sk, ICSK_TIME_LOSS_PROBE, timeout, TCP_RTO_MAX);
+    tcp_reset_xmit_timer(sk, ICSK_TIME_LOSS_PROBE, timeout, tcp_rto_max(sk));
     return true;
 }
 

@@ -9,6 +9,15 @@
 #ifndef TCP_IS_MPTCP
 #define TCP_IS_MPTCP 43
 #endif
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44
+#endif
+#ifndef TCP_RTO_MIN_US
+#define TCP_RTO_MIN_US 45
+#endif
+#ifndef TCP_DELACK_MAX_US
+#define TCP_DELACK_MAX_US 46
+#endif
 
 #define SOCK_MIN_RCVBUF 2304 /* Linux's, so that TCP_WINDOW_CLAMP has the same floor */
 #define MAX_TCP_KEEPIDLE 32767
@@ -140,6 +149,34 @@ static void tcp_set_linger2(struct tcp_sock *tp, int val)
         tp->linger2 = UINT64_MAX;
     else
         tp->linger2 = min(val, TCP_FIN_TIMEOUT_MAX_S) * NSEC_PER_SEC;
+}
+
+/* The limits of the RTO and of the delayed ACK. 1: not one of these. */
+static int tcp_setsockopt_limit(struct sock *sk, int optname, int val)
+{
+    struct inet_connection_sock *icsk = inet_csk(sk);
+    const int least_us = TCP_TIMEOUT_MIN / NSEC_PER_USEC;
+    int err;
+
+    switch (optname) {
+    case TCP_RTO_MAX_MS:
+        err = set_in_range(val, 1000, TCP_RTO_MAX / NSEC_PER_MSEC);
+        if (!err)
+            WRITE_ONCE(icsk->icsk_rto_max, (u64)val * NSEC_PER_MSEC);
+        return err;
+    case TCP_RTO_MIN_US:
+        err = set_in_range(val, least_us, TCP_RTO_MIN / NSEC_PER_USEC);
+        if (!err)
+            WRITE_ONCE(icsk->icsk_rto_min, (u64)val * NSEC_PER_USEC);
+        return err;
+    case TCP_DELACK_MAX_US:
+        err = set_in_range(val, least_us, TCP_DELACK_MAX / NSEC_PER_USEC);
+        if (!err)
+            WRITE_ONCE(icsk->icsk_delack_max, (u64)val * NSEC_PER_USEC);
+        return err;
+    default:
+        return 1;
+    }
 }
 
 /* Timers, buffers and modes that are plain fields. 1: not one of these. */
@@ -311,6 +348,8 @@ int tcp_setsockopt(struct sock *sk, int level, int optname, const void *optval, 
     lock_sock(sk);
     err = tcp_setsockopt_field(sk, optname, val);
     if (err == 1)
+        err = tcp_setsockopt_limit(sk, optname, val);
+    if (err == 1)
         err = tcp_setsockopt_fastopen(sk, optname, val);
     if (err == 1)
         err = tcp_setsockopt_action(sk, optname, val);
@@ -477,6 +516,15 @@ static int tcp_getsockopt_int(struct sock *sk, int optname, int *val)
         return 0;
     case TCP_SAVE_SYN:
         *val = tp->save_syn;
+        return 0;
+    case TCP_RTO_MAX_MS:
+        *val = (int)(icsk->icsk_rto_max / NSEC_PER_MSEC);
+        return 0;
+    case TCP_RTO_MIN_US:
+        *val = (int)(icsk->icsk_rto_min / NSEC_PER_USEC);
+        return 0;
+    case TCP_DELACK_MAX_US:
+        *val = (int)(icsk->icsk_delack_max / NSEC_PER_USEC);
         return 0;
     case TCP_IS_MPTCP:
         *val = 0;

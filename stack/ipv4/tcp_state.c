@@ -84,7 +84,7 @@ static void tcp_rcv_synsent_synack(struct sock *sk, struct sk_buff *skb)
         /* Save one ACK: data will be ready soon, the ACK goes with it (or after 200 ms). */
         inet_csk_schedule_ack(sk);
         tcp_enter_quickack_mode(sk, TCP_MAX_QUICKACKS);
-        inet_csk_reset_xmit_timer(sk, ICSK_TIME_DACK, TCP_DELACK_MAX, TCP_RTO_MAX);
+        inet_csk_reset_xmit_timer(sk, ICSK_TIME_DACK, TCP_DELACK_MAX, tcp_rto_max(sk));
         return;
     }
     tcp_send_ack(sk);
@@ -105,7 +105,7 @@ static int tcp_rcv_synsent_state_process(struct sock *sk, struct sk_buff *skb, c
         if (!after(TCP_SKB_CB(skb)->ack_seq, tp->snd_una) || after(TCP_SKB_CB(skb)->ack_seq, tp->snd_nxt)) {
             /* An old SYN-ACK after a retransmitted SYN: try again soon. */
             if (!inet_csk(sk)->icsk_retransmits)
-                inet_csk_reset_xmit_timer(sk, ICSK_TIME_RETRANS, TCP_TIMEOUT_MIN, TCP_RTO_MAX);
+                inet_csk_reset_xmit_timer(sk, ICSK_TIME_RETRANS, TCP_TIMEOUT_MIN, tcp_rto_max(sk));
             tcp_clear_options(&tp->rx_opt);
             tp->rx_opt.mss_clamp = (u16)saved_clamp;
             return SKB_DROP_REASON_TCP_INVALID_ACK_SEQUENCE;

@@ -121,6 +121,24 @@ Test(data, pingpong_ack_is_delayed_40_ms)
     cr_assert_eq(mib(LINUX_MIB_DELAYEDACKS), 1);
 }
 
+/* Else a peer whose least RTO is the same would send again before it comes. */
+Test(data, pingpong_ack_is_delayed_for_less_than_the_least_rto)
+{
+    script_net->ipv4.sysctl_tcp_rto_min_us = 20000;
+    pingpong();
+    rx(.len = 100);
+    tx_nothing();
+    tx_at(19, .ack = 201);
+}
+
+Test(data, pingpong_ack_is_delayed_for_tcp_delack_max_us)
+{
+    cr_assert_eq(sys_setsockopt(pingpong(), IPPROTO_TCP, 46, 10000), 0);
+    rx(.len = 100);
+    tx_nothing();
+    tx_at(10, .ack = 201);
+}
+
 Test(data, pingpong_ack_rides_on_data)
 {
     struct socket *s = pingpong();

@@ -8,6 +8,8 @@ TestSuite(rto, .init = script_init, .fini = script_fini);
 TestSuite(isn, .init = script_init, .fini = script_fini);
 
 #define SACK_OPT "mss 1000,sackOK"
+#define TCP_RTO_MAX_MS_ 44 /* Linux 6.15 */
+#define TCP_RTO_MIN_US_ 45
 
 static struct socket *accepted(const char *opt, u64 rtt)
 {
@@ -97,8 +99,36 @@ Test(rto, sample_does_not_raise_it_beyond_the_sockets_limit)
     struct socket *s = accepted(SACK_OPT, 900);
 
     cr_assert_eq(sys_tcp_info(s).tcpi_rto, 2700000);
-    inet_csk(s->sk)->icsk_rto_max = NSEC_PER_SEC;
+    cr_assert_eq(sys_setsockopt(s, IPPROTO_TCP, TCP_RTO_MAX_MS_, 1000), 0);
     cr_assert_eq(round_trip(s, 900), 1000);
+}
+
+Test(rto, backing_off_ends_at_the_limit_of_the_system)
+{
+    struct socket *s;
+
+    script_net->ipv4.sysctl_tcp_rto_max_ms = 1000;
+    s = accepted(SACK_OPT, 50);
+    sys_write(s, 1000);
+    tx(.len = 1000);
+    for (u64 ms = 250; ms < 1000; ms *= 2)
+        tx_at(ms, .seq = 1, .len = 1000);
+    tx_at(1000, .seq = 1, .len = 1000);
+    tx_at(1000, .seq = 1, .len = 1000);
+    rx();
+}
+
+Test(rto, least_variance_is_that_of_the_system_then_of_the_socket)
+{
+    struct socket *s;
+
+    script_net->ipv4.sysctl_tcp_rto_min_us = 100000;
+    s = accepted(SACK_OPT, 10);
+    cr_assert_eq(sys_tcp_info(s).tcpi_rto, 110000);
+    cr_assert_eq(sys_setsockopt(s, IPPROTO_TCP, TCP_RTO_MIN_US_, 40000), 0);
+    for (int i = 0; i < 20; i++)
+        round_trip(s, 10);
+    cr_assert_eq(round_trip(s, 10) / 10, 5); /* 10 and the least variance of 40, which it nears */
 }
 
 Test(rto, ack_of_a_retransmission_and_an_original_together_gives_no_sample)

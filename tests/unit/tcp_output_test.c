@@ -408,6 +408,15 @@ Test(tcp_output, options_have_linuxs_ranges) /* compared with a 6.18 kernel's an
     opt_is(TCP_USER_TIMEOUT, -1, -EINVAL, 0);
     opt_is(TCP_NODELAY, 2, 0, 1);
     opt_is(TCP_REPAIR, 1, -EPERM, 0);
+    opt_is(44 /* TCP_RTO_MAX_MS */, 999, -EINVAL, 120000);
+    opt_is(44, 1000, 0, 1000);
+    opt_is(44, 120001, -EINVAL, 1000);
+    opt_is(45 /* TCP_RTO_MIN_US */, 1999, -EINVAL, 200000);
+    opt_is(45, 200001, -EINVAL, 200000);
+    opt_is(45, 100000, 0, 100000);
+    opt_is(46 /* TCP_DELACK_MAX_US */, 1999, -EINVAL, 200000);
+    opt_is(46, 200001, -EINVAL, 200000);
+    opt_is(46, 100000, 0, 100000);
     cr_assert_eq(client->ops->setsockopt(client, IPPROTO_TCP, 99, &val, sizeof(val)), -ENOPROTOOPT);
     cr_assert_eq(client->ops->setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &val, 3), -EINVAL);
     cr_assert_eq(client->ops->setsockopt(client, IPPROTO_TCP, TCP_CONGESTION, "nonsense", 8), -ENOENT);
