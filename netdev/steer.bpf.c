@@ -103,19 +103,23 @@ static __always_inline int tcp_verdict(struct xdp_md *ctx, const struct steer_fl
     struct steer_listener l = {.laddr = f->laddr, .lport = f->lport};
     struct bpf_sock_tuple t;
     struct bpf_sock *sk;
+    __u8 *how;
 
     if (bpf_map_lookup_elem(&flows, f))
         return STEER_FLOW;
-    if (!bpf_map_lookup_elem(&listeners, &l)) {
+    how = bpf_map_lookup_elem(&listeners, &l);
+    if (!how) {
         l.laddr = 0;
-        if (!bpf_map_lookup_elem(&listeners, &l) || !is_local(f->laddr))
+        how = bpf_map_lookup_elem(&listeners, &l);
+        if (!how || !is_local(f->laddr))
             return STEER_PASS;
     }
-    if (syn)
-        return STEER_LISTEN_SYN;
+    if (*how == STEER_PARKED)
+        return STEER_PASS;
 
-    /* The port is served by both worlds: the kernel has connections there that came by way of another
-     * device, from before us, or handed over. Its listening socket (our twin) does not count. */
+    /* The port is served by both worlds: the kernel has connections there that came by way of another device, from
+     * before us, while we were parked (a SYN may be one of those again), or handed over. Its listening socket (our
+     * twin) does not count. */
     __builtin_memset(&t, 0, sizeof(t));
     t.ipv4.saddr = f->raddr;
     t.ipv4.daddr = f->laddr;
@@ -129,7 +133,7 @@ static __always_inline int tcp_verdict(struct xdp_md *ctx, const struct steer_fl
         if (state != BPF_TCP_LISTEN)
             return STEER_KERNEL_SOCKET;
     }
-    return STEER_LISTEN_SEGMENT;
+    return syn ? STEER_LISTEN_SYN : STEER_LISTEN_SEGMENT;
 }
 
 /* ICMP errors belong to whom the packet belonged that they are about: the inner header's source is us. */

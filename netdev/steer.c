@@ -31,6 +31,7 @@ static struct steer_known {
     struct net *net;
     struct steer_listener key;
     u32 count;
+    u8 value; /* STEER_LISTENS, STEER_PARKED */
 } * known;
 
 static struct steer_known **steer_find_listener(struct net *net, const struct steer_listener *key)
@@ -43,12 +44,11 @@ static struct steer_known **steer_find_listener(struct net *net, const struct st
     return p;
 }
 
-static int steer_add_listener(struct net *net, __be32 laddr, __be16 lport)
+static int steer_add_listener(struct net *net, __be32 laddr, __be16 lport, bool parked)
 {
     struct steer_listener key = {.laddr = laddr, .lport = lport};
     struct af_xdp_state *st = af_xdp_state_of(net);
     struct steer_known **p, *k;
-    u8 one = 1;
     int err = 0;
 
     pthread_mutex_lock(&listen_lock);
@@ -58,8 +58,8 @@ static int steer_add_listener(struct net *net, __be32 laddr, __be16 lport)
     } else if (!(k = calloc(1, sizeof(*k)))) {
         err = -ENOMEM;
     } else {
-        *k = (struct steer_known){.net = net, .key = key, .count = 1};
-        if (st && st->steer.listeners >= 0 && bpf_map_update_elem(st->steer.listeners, &key, &one, BPF_ANY)) {
+        *k = (struct steer_known){.net = net, .key = key, .count = 1, .value = parked ? STEER_PARKED : STEER_LISTENS};
+        if (st && st->steer.listeners >= 0 && bpf_map_update_elem(st->steer.listeners, &key, &k->value, BPF_ANY)) {
             err = -errno;
             free(k);
         } else {
@@ -88,15 +88,30 @@ static void steer_del_listener(struct net *net, __be32 laddr, __be16 lport)
     pthread_mutex_unlock(&listen_lock);
 }
 
+static void steer_park_listener(struct net *net, __be32 laddr, __be16 lport, bool parked)
+{
+    struct steer_listener key = {.laddr = laddr, .lport = lport};
+    struct af_xdp_state *st = af_xdp_state_of(net);
+    struct steer_known *k;
+
+    pthread_mutex_lock(&listen_lock);
+    k = *steer_find_listener(net, &key);
+    if (k) {
+        k->value = parked ? STEER_PARKED : STEER_LISTENS;
+        if (st && st->steer.listeners >= 0 && bpf_map_update_elem(st->steer.listeners, &key, &k->value, BPF_ANY))
+            bpf_map_delete_elem(st->steer.listeners, &key); /* no memory: the kernel takes connections at least */
+    }
+    pthread_mutex_unlock(&listen_lock);
+}
+
 static void steer_replay_listeners(struct af_xdp_state *st)
 {
     struct steer_known *k;
-    u8 one = 1;
 
     pthread_mutex_lock(&listen_lock);
     for (k = known; k; k = k->next)
         if (k->net == st->net)
-            bpf_map_update_elem(st->steer.listeners, &k->key, &one, BPF_ANY);
+            bpf_map_update_elem(st->steer.listeners, &k->key, &k->value, BPF_ANY);
     pthread_mutex_unlock(&listen_lock);
 }
 
@@ -127,6 +142,7 @@ const struct net_steer_ops af_xdp_steer_ops = {
     .del_flow = steer_del_flow,
     .add_listener = steer_add_listener,
     .del_listener = steer_del_listener,
+    .park_listener = steer_park_listener,
 };
 
 void steer_local_addr(struct af_xdp_state *st, __be32 addr, bool add)

@@ -14,6 +14,7 @@ struct steer_listener { /* map listeners; laddr 0: any address in map locals */
     __u32 laddr;
     __u16 lport, zero;
 };
+enum { STEER_LISTENS = 1, STEER_PARKED = 2 }; /* values of listeners; parked: the kernel's twin serves it */
 struct steer_frag { /* map frags: datagrams whose first fragment was ours (RFC 791: src, dst, proto, id) */
     __u32 saddr, daddr;
     __u16 id, zero;

@@ -2,6 +2,7 @@
 /* accept(2): one queue for the program, two behind it: the stack's listener and the twin's. */
 
 #include "file.h"
+#include "listener.h"
 #include "runtime.h"
 #include <netinet/in.h>
 
@@ -74,6 +75,7 @@ static int file_accept(struct file *f, int fd, struct sockaddr *addr, socklen_t 
         return -EINVAL;
     if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
         return -EINVAL;
+    listener_wanted(f, true);
     r = accept_once(f, fd, addr, alen, flags);
     if (r != -EAGAIN)
         return r;

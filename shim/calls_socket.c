@@ -7,6 +7,7 @@
 #include "../netdev/rtnl.h"
 #include "config.h"
 #include "file.h"
+#include "listener.h"
 #include "fork.h"
 #include "handover.h"
 #include "runtime.h"
@@ -458,6 +459,7 @@ static int listen_beside(struct file *f, int fd, int backlog, const char **why)
     sock->file = f;
     file_apply_opts(f, sock);
     sock->sk->sk_reuse = SK_FORCE_REUSE;
+    inet_listen_park(sock->sk, true);
     r = sock->ops->bind(sock, (struct sockaddr *)&local, sizeof(local));
     if (!r)
         r = sock->ops->listen(sock, backlog);

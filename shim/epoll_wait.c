@@ -2,6 +2,7 @@
 /* epoll_wait(2) and its relatives, and poll(2) on a set: collect what is ready in both halves, or sleep. */
 
 #include "eventpoll.h"
+#include "listener.h"
 
 /* ---- epoll_wait ---------------------------------------------------------------------------------------------------- */
 
@@ -85,12 +86,16 @@ static int ep_filter(struct eventpoll *ep, struct epoll_event *events, int n, in
     return n;
 }
 
-static void forget_slots(struct eventpoll *ep)
+/* Role: before a look at both halves of the listeners, which tells that the program waits for them. ep->mtx held. */
+static void begin_listeners(struct eventpoll *ep)
 {
     struct epitem *epi;
 
-    cds_list_for_each_entry(epi, &ep->listeners, k_node)
+    cds_list_for_each_entry(epi, &ep->listeners, k_node) {
         epi->slot = -1;
+        if (epi->event.events & EPOLLIN)
+            listener_wanted(epi->file, false);
+    }
 }
 
 /* Role: what is ready now in both halves. kernel: look there too. */
@@ -102,7 +107,7 @@ static int ep_collect(struct eventpoll *ep, int epfd, struct epoll_event *events
     pthread_mutex_lock(&ep->lock);
     ep_unsignal(ep);
     pthread_mutex_unlock(&ep->lock);
-    forget_slots(ep);
+    begin_listeners(ep);
     n = ep_send_events(ep, events, max);
     if (atomic_load(&ep->nr_kernel) > 0 && n < max && (kernel && (!n || ep->rounds++ % 8 == 0))) {
         got = real_epoll_wait(epfd, events + n, max - n, 0);
@@ -214,7 +219,7 @@ static int ep_wait(int epfd, struct epoll_event *events, int max, u64 deadline, 
             pthread_mutex_lock(&ep->lock);
             ep_unsignal(ep);
             pthread_mutex_unlock(&ep->lock);
-            forget_slots(ep);
+            begin_listeners(ep);
             r = ep_filter(ep, events, 0, r);
             pthread_mutex_unlock(&ep->mtx);
             SHIM_EXIT();

@@ -11,6 +11,7 @@
 #include "exit.h"
 #include "fork.h"
 #include "handover.h"
+#include "listener.h"
 #include "runtime.h"
 #include <alloca.h>
 #include <stdio.h>
@@ -94,6 +95,7 @@ static bool before_exec(void)
         return false;
     int saved = errno;
     handover_all(exec_needs, "its program executes another one");
+    listener_end_left();
     fork_let_go_all(true, false);
     errno = saved;
     return true;

@@ -56,6 +56,7 @@ struct file *file_alloc(enum file_state state)
         f->fd = f->twin = -1;
         f->cookie = 0;
         f->bound = f->bound_port = f->reserved = f->shared = f->zombie = false;
+        f->accepted = f->lent = f->ceded = false;
         f->orphan_sk = NULL;
         f->opts = NULL;
         f->priv = NULL;

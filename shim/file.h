@@ -77,6 +77,8 @@ struct file {
     bool reserved;       /* twin_reserve() holds the 4-tuple: the twin outlives the program's close */
     bool shared;         /* fork.c: another process has a descriptor of it */
     bool zombie;         /* never given back (fork child's leftovers) */
+    bool accepted, lent, ceded; /* listener.c: the program has called accept(); a fork shared it; the kernel's for good */
+    u64 accepted_at;     /* listener.c: ns; the last accept() since it was ceded, or that moment, or 0: never */
     struct sock *orphan_sk; /* FILE_ORPHAN: a reference */
     struct sockopt_record *opts; /* oldest first */
     pthread_mutex_t lock;   /* protects the decision (NEW -> ...) and opts. Nests outside epmutex; the

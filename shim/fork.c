@@ -16,6 +16,7 @@
 #include "../stack/core/rcu.h"
 #include "exit.h"
 #include "handover.h"
+#include "listener.h"
 #include "runtime.h"
 #include "stats.h"
 #include <linux/futex.h>
@@ -37,6 +38,7 @@ struct share_entry {
     _Atomic u32 holders;  /* processes besides the owner */
     _Atomic u32 owned;    /* the owner has not let go */
     u32 index;
+    bool listener;
     struct file *file;    /* in the owner's memory; valid while owned */
 };
 struct share_table { /* MAP_SHARED; one per owner, made at its first fork with a live connection */
@@ -68,12 +70,16 @@ static void serve_requests(void *arg)
         return;
     for (u32 i = 0; i < atomic_load(&t->used); i++) {
         struct share_entry *e = &t->e[i];
-        if (atomic_load(&e->state) != SHARE_REQUESTED || !atomic_load(&e->owned))
+        u32 st = atomic_load(&e->state);
+        bool back = st == SHARE_OWNED && e->listener && !atomic_load(&e->holders);
+        if ((st != SHARE_REQUESTED && !back) || !atomic_load(&e->owned))
             continue;
         struct file *f = e->file;
         if (!get_file_unless_zero(f))
             continue; /* it ends just now: its end hands it over */
-        if (f->priv == e && handover_file(f, "another process that inherited it uses it"))
+        if (back && f->priv == e && atomic_load(&f->state) == FILE_LISTEN_BOTH)
+            listener_back(f, &e->holders);
+        else if (!back && f->priv == e && handover_file(f, "another process that inherited it uses it"))
             fork_file_handed(f, false);
         fput(f);
     }
@@ -111,6 +117,7 @@ static struct share_entry *entry_alloc(struct file *f)
             continue;
         e->index = at;
         e->file = f;
+        e->listener = atomic_load(&f->state) == FILE_LISTEN_BOTH;
         atomic_store(&e->holders, 0);
         atomic_store(&e->owned, 1);
         if (at >= atomic_load(&own->used))
@@ -185,6 +192,15 @@ static bool request(struct share_entry *e)
     return st == SHARE_HANDED;
 }
 
+/* One holder less. The owner of a listener is told when none is left. */
+static void holder_gone(struct share_entry *e)
+{
+    bool told = e->listener;
+    u64 one = 1;
+    if (atomic_fetch_sub(&e->holders, 1) == 1 && told)
+        (void)!real_write(table_of(e)->efd, &one, sizeof(one));
+}
+
 /* This process has no more to do with it. */
 static void let_go(struct file *f)
 {
@@ -192,7 +208,7 @@ static void let_go(struct file *f)
     if (!e)
         return;
     f->priv = NULL;
-    atomic_fetch_sub(&e->holders, 1);
+    holder_gone(e);
     entry_put(e);
 }
 
@@ -264,8 +280,12 @@ void fork_let_go_all(bool cloexec_only, bool back)
     size_t n = file_collect(is_foreign, &v);
     for (size_t i = 0; i < n; i++) {
         struct share_entry *e = v[i]->priv;
-        if (e && (!cloexec_only || !fork_file_survives_exec(v[i])))
-            atomic_fetch_add(&e->holders, back ? 1 : -1);
+        if (!e || (cloexec_only && fork_file_survives_exec(v[i])))
+            ;
+        else if (back)
+            atomic_fetch_add(&e->holders, 1);
+        else
+            holder_gone(e);
         fput(v[i]);
     }
     free(v);
@@ -303,6 +323,8 @@ static void share_all(void)
         }
         if (e)
             atomic_fetch_add(&e->holders, 1);
+        if (atomic_load(&f->state) == FILE_LISTEN_BOTH)
+            listener_lend(f);
     }
 }
 
@@ -330,6 +352,7 @@ static void disown(struct file *f)
 static void disown_all(void)
 {
     own = NULL;
+    listener_forget_in_child();
     for (size_t i = 0; i < forking.n; i++) { /* orphans are in no descriptor table */
         struct file *f = forking.v[i];
         if (atomic_load(&f->state) != FILE_ORPHAN)

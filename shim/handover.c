@@ -17,6 +17,7 @@
 #include "../stack/core/socket.h"
 #include "../stack/ipv4/tcp_handover.h"
 #include "fork.h"
+#include "listener.h"
 #include "runtime.h"
 #include "stats.h"
 #include <arpa/inet.h>
@@ -321,20 +322,17 @@ static int move_file(struct file *f, const char *reason)
     return rc;
 }
 
-/* f->lock held; f is FILE_LISTEN_BOTH. What was accepted, or is in its handshake, stays ours to accept(): nothing can put
- * it into the kernel's accept queue. When the program ends, the unaccepted are reset; of a half-open one nothing is told
- * the peer, whose ACK the kernel answers by a reset: as Linux when a listener goes, but also when another process that
- * inherited the listener could have taken them. */
+/* f->lock held; f is FILE_LISTEN_BOTH. What the stack has accepted, or has in its handshake, stays ours to accept()
+ * (listener.h). When the program ends, the unaccepted are reset; of a half-open one nothing is told the peer, whose ACK
+ * the kernel answers by a reset, as Linux when a listener goes. */
 static int move_listener(struct file *f, const char *reason)
 {
     struct sock *sk = f->private_data ? f->private_data->sk : NULL;
     if (!sk)
         return -EINVAL;
-    struct net *net = sock_net(sk);
-    if (net->steer_ops && net->steer_ops->del_listener)
-        net->steer_ops->del_listener(net, sk->sk_rcv_saddr, htons(sk->sk_num));
-    shim_info("port %u is served by the kernel from now on because %s", sk->sk_num, reason);
-    if (READ_ONCE(sk->sk_ack_backlog) || atomic_load(&inet_csk(sk)->icsk_accept_queue.qlen)) {
+    if (!f->ceded)
+        shim_info("port %u is served by the kernel from now on because %s", sk->sk_num, reason);
+    if (!listener_cede(f)) {
         fork_file_handed(f, true);
         return 0;
     }

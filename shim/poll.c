@@ -3,6 +3,7 @@
 
 #include "poll.h"
 #include "file.h"
+#include "listener.h"
 #include "runtime.h"
 #include <sys/resource.h>
 
@@ -84,6 +85,8 @@ static void call_sort(struct poll_call *c, struct pollfd *fds, nfds_t n)
             c->entries[c->nentries].wq = NULL;
             c->entries[c->nentries++].pfd = p;
         }
+        if (state == FILE_LISTEN_BOTH && (p->events & (POLLIN | POLLRDNORM)))
+            listener_wanted(f, false);
         if (state != FILE_STACK)
             ask_kernel(c, p);
     }

@@ -67,8 +67,10 @@ struct net_steer_ops {
     int (*add_flow)(struct net *net, const struct flow_key *k);
     void (*del_flow)(struct net *net, const struct flow_key *k);
     /* laddr 0: any of the host's addresses. */
-    int (*add_listener)(struct net *net, __be32 laddr, __be16 lport);
+    int (*add_listener)(struct net *net, __be32 laddr, __be16 lport, bool parked);
     void (*del_listener)(struct net *net, __be32 laddr, __be16 lport);
+    /* parked: what is no flow of ours is not for us, also where a listener at laddr 0 would have it. */
+    void (*park_listener)(struct net *net, __be32 laddr, __be16 lport, bool parked);
 };
 
 /* The host's settings, by Linux's names under /proc/sys/net/ipv4 (values and units as there). */

@@ -66,6 +66,8 @@ struct sock_common {
     struct cds_list_head skc_bnode;  /* owners of a bound port */
     struct inet_bind_bucket *skc_bind_bucket;
     bool skc_hashed;                 /* in the established or listening table */
+    bool skc_parked;                 /* listener: steered past, see inet_listen_park() */
+    bool skc_flow;                   /* request: it has a flow of its own; listener: its requests are to have one */
     u64 skc_cookie;                  /* SO_COOKIE */
 };
 enum { SK_NO_REUSE = 0, SK_CAN_REUSE = 1, SK_FORCE_REUSE = 2 };

@@ -344,8 +344,7 @@ int inet_csk_listen_start(struct sock *sk)
     return err;
 }
 
-/* Role: end what accept() has not taken; state is no longer LISTEN. Socket lock held. */
-void inet_csk_listen_stop(struct sock *sk)
+void inet_csk_accept_queue_purge(struct sock *sk)
 {
     struct request_sock *req;
 
@@ -359,6 +358,12 @@ void inet_csk_listen_stop(struct sock *sk)
         sock_put(child);
         reqsk_put(req);
     }
+}
+
+/* Role: end what accept() has not taken; state is no longer LISTEN. Socket lock held. */
+void inet_csk_listen_stop(struct sock *sk)
+{
+    inet_csk_accept_queue_purge(sk);
     tcp_fastopen_listen_stop(sk);
 }
 

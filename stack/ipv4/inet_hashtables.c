@@ -87,8 +87,9 @@ struct sock_common *__inet_lookup_established(struct net *net, __be32 saddr, __b
     return NULL;
 }
 
-/* Request socks are no flows: the listener's entry brings their segments (a SYN flood costs no map update). */
-static bool is_flow(const struct sock_common *sk) { return sk->skc_state != TCP_NEW_SYN_RECV; }
+/* Request socks are no flows: the listener's entry brings their segments (a SYN flood costs no map update). Those
+ * of a listener that has been parked before are: it may be parked again at any moment. */
+static bool is_flow(const struct sock_common *sk) { return sk->skc_state != TCP_NEW_SYN_RECV || sk->skc_flow; }
 
 static struct flow_key flow_key_of(const struct sock_common *sk)
 {
@@ -145,6 +146,8 @@ static int ehash_add(struct inet_hashinfo *h, struct sock_common *sk, struct soc
     if (__inet_lookup_established(sk->skc_net, sk->skc_daddr, sk->skc_dport, sk->skc_rcv_saddr, sk->skc_num,
                                   sk->skc_bound_dev_if))
         return -EADDRNOTAVAIL;
+    if (sk->skc_state == TCP_NEW_SYN_RECV)
+        sk->skc_flow = READ_ONCE(((struct request_sock *)sk)->rsk_listener->__sk_common.skc_flow);
     if (is_flow(sk)) {
         err = steer_add_flow(sk);
         if (err)
@@ -260,7 +263,8 @@ static struct inet_listen_hashbucket *lhash_bucket(struct inet_hashinfo *h, u16 
     return &h->lhash[(port ^ port >> 8) % INET_LHTABLE_SIZE];
 }
 
-/* How well a listener fits: -1 not at all; a bound address before a bound device before the family. */
+/* How well a listener fits: -1 not at all; a bound address before a bound device before the family, and of several
+ * at the same address (SO_REUSEPORT) one that takes connections before one that is parked. */
 static int listener_score(const struct sock_common *sk, __be32 daddr, u16 hnum, int dif)
 {
     int score = 1;
@@ -279,7 +283,7 @@ static int listener_score(const struct sock_common *sk, __be32 daddr, u16 hnum, 
     }
     if (sk->skc_family == AF_INET)
         score += 2;
-    return score;
+    return score * 2 + !READ_ONCE(sk->skc_parked);
 }
 
 /* Among the best listeners of a SO_REUSEPORT group the connection's hash decides, so that a retransmitted SYN
@@ -319,15 +323,67 @@ struct sock *__inet_lookup(struct net *net, __be32 saddr, __be16 sport, __be32 d
     return sk ? (struct sock *)sk : __inet_lookup_listener(net, saddr, sport, daddr, hnum, dif);
 }
 
-/* Does another listener stand for the same steering entry? Bucket lock held. */
-static bool listener_has_twin(const struct inet_listen_hashbucket *b, const struct sock_common *sk)
+/* Does another listener (taking: that is not parked) stand for the same steering entry? Bucket lock held. */
+static bool listener_has_twin(const struct inet_listen_hashbucket *b, const struct sock_common *sk, bool taking)
 {
     const struct sock_common *o;
 
     cds_list_for_each_entry(o, &b->head, skc_lnode)
-        if (o != sk && o->skc_num == sk->skc_num && o->skc_rcv_saddr == sk->skc_rcv_saddr && !o->skc_ipv6only)
+        if (o != sk && o->skc_num == sk->skc_num && o->skc_rcv_saddr == sk->skc_rcv_saddr && !o->skc_ipv6only &&
+            !(taking && o->skc_parked))
             return true;
     return false;
+}
+
+/* Whether sk is parked matters while no other listener takes connections in its place. Bucket lock held. */
+static void steer_park(const struct inet_listen_hashbucket *b, const struct sock_common *sk, bool parked)
+{
+    const struct net_steer_ops *ops = sk->skc_net->steer_ops;
+
+    if (ops && ops->park_listener && !sk->skc_ipv6only && !listener_has_twin(b, sk, true))
+        ops->park_listener(sk->skc_net, sk->skc_rcv_saddr, htobe16(sk->skc_num), parked);
+}
+
+/* The handshakes of sk, those to come and those under way, become flows. */
+static void requests_to_flows(struct sock_common *sk)
+{
+    struct inet_hashinfo *h = sk->skc_net->hashinfo;
+    struct cds_lfht_iter iter;
+    struct sock_common *c;
+
+    WRITE_ONCE(sk->skc_flow, true);
+    for (int i = 0; i < INET_LOCKS; i++) { /* who has read false has inserted by then */
+        spin_lock(&h->ehash_lock[i]);
+        spin_unlock(&h->ehash_lock[i]);
+    }
+    if (!atomic_load(&inet_csk((struct sock *)sk)->icsk_accept_queue.qlen))
+        return;
+    rcu_read_lock();
+    cds_lfht_for_each_entry(h->ehash, &iter, c, skc_node) {
+        if (c->skc_state != TCP_NEW_SYN_RECV || ((struct request_sock *)c)->rsk_listener != (struct sock *)sk)
+            continue;
+        spin_lock(inet_ehash_lockp(h, c->skc_hash));
+        if (c->skc_hashed && !c->skc_flow)
+            c->skc_flow = !steer_add_flow(c);
+        spin_unlock(inet_ehash_lockp(h, c->skc_hash));
+    }
+    rcu_read_unlock();
+}
+
+void inet_listen_park(struct sock *sk, bool parked)
+{
+    struct sock_common *c = &sk->__sk_common;
+    struct inet_listen_hashbucket *b = lhash_bucket(c->skc_net->hashinfo, c->skc_num);
+
+    if (parked && !c->skc_flow && sk->sk_state == TCP_LISTEN)
+        requests_to_flows(c);
+    spin_lock(&b->lock);
+    if (c->skc_parked != parked) {
+        WRITE_ONCE(c->skc_parked, parked);
+        if (c->skc_lnode.prev)
+            steer_park(b, c, parked);
+    }
+    spin_unlock(&b->lock);
 }
 
 static int lhash_insert(struct sock_common *sk)
@@ -339,8 +395,12 @@ static int lhash_insert(struct sock_common *sk)
 
     inet_hash_nodes_recycle(sk);
     spin_lock(&b->lock);
-    if (ops && ops->add_listener && !sk->skc_ipv6only && !listener_has_twin(b, sk))
-        err = ops->add_listener(net, sk->skc_rcv_saddr, htobe16(sk->skc_num));
+    if (listener_has_twin(b, sk, false)) {
+        if (!sk->skc_parked)
+            steer_park(b, sk, false);
+    } else if (ops && ops->add_listener && !sk->skc_ipv6only) {
+        err = ops->add_listener(net, sk->skc_rcv_saddr, htobe16(sk->skc_num), sk->skc_parked);
+    }
     if (!err) {
         atomic_fetch_add_explicit(&sk->skc_refcnt, 1, memory_order_relaxed);
         WRITE_ONCE(sk->skc_hashed, true);
@@ -363,8 +423,12 @@ static void lhash_remove(struct sock_common *sk)
         cds_list_del_rcu(&sk->skc_lnode);
         sk->skc_lnode.prev = NULL; /* readers use next only; prev says "in the list" */
         WRITE_ONCE(sk->skc_hashed, false);
-        if (ops && ops->del_listener && !sk->skc_ipv6only && !listener_has_twin(b, sk))
+        if (listener_has_twin(b, sk, false)) {
+            if (!sk->skc_parked)
+                steer_park(b, sk, true);
+        } else if (ops && ops->del_listener && !sk->skc_ipv6only) {
             ops->del_listener(net, sk->skc_rcv_saddr, htobe16(sk->skc_num));
+        }
     }
     spin_unlock(&b->lock);
     if (found)

@@ -172,6 +172,8 @@ int inet_csk_get_port(struct sock *sk, u16 snum); /* bind: 0, -EADDRINUSE, -EADD
 struct sock *inet_csk_accept(struct sock *sk, int flags, int *err);
 int inet_csk_listen_start(struct sock *sk);
 void inet_csk_listen_stop(struct sock *sk);
+/* Reset what accept() has not taken; it goes on listening. Socket lock held. */
+void inet_csk_accept_queue_purge(struct sock *sk);
 /* One reference, the caller's; holds the listener. NULL: no memory, or the listener is going. */
 struct request_sock *inet_reqsk_alloc(const struct request_sock_ops *ops, struct sock *listener);
 void reqsk_put(struct request_sock *req);
@@ -271,7 +273,7 @@ struct sock *__inet_lookup_listener(struct net *net, __be32 saddr, __be16 sport,
 /* Role: into the established table, which takes a reference. osk: the request sock that it replaces, in one
  * step for readers; the table's reference on osk passes to the caller.
  * False: the 4-tuple is there already (osk: it is no longer there), or steer_ops refused. Tells steer_ops of
- * full socks; request socks are reached by their listener's entry. */
+ * full socks; request socks are reached by their listener's entry, unless that has been parked before. */
 bool inet_ehash_insert(struct sock_common *sk, struct sock_common *osk);
 /* Grow the established table when it is crowded. Outside read sections and spinlocks; connect() and
  * accept() call it, and any service point may. */
@@ -279,6 +281,9 @@ void inet_ehash_service(struct net *net);
 /* proto.hash for listeners and sockets in SYN-SENT/ESTABLISHED, proto.unhash. 0 or -EADDRINUSE */
 int inet_hash(struct sock *sk);
 void inet_unhash(struct sock *sk);
+/* Role: a listener from which new connections are kept away (parked; also before listen()), or not any more. The
+ * handshakes that it has begun go on, each with a flow of its own from then on. Outside locks and read sections. */
+void inet_listen_park(struct sock *sk, bool parked);
 /* Bind to a port for connect() (chosen when inet_num is 0; RFC 6056) and hash. 0 or -EADDRNOTAVAIL */
 int inet_hash_connect(struct sock *sk);
 void inet_put_port(struct sock *sk);

@@ -100,23 +100,81 @@ done
 same "bash /dev/tcp" "$(timeout 20 "${IN_C[@]}" "${SL[@]}" bash -c "exec 3<>/dev/tcp/$ADDR_S/7000
     printf 'echo\nhello\n' >&3; read -r x <&3; echo more >&3; y=\$(head -n1 <&3); echo \"\$x \$y\"" 2>&1)" "hello more"
 
-# a server that forks for each connection
-timeout 30 "${IN_C[@]}" env SLUICE_LOG=info SLUICE_LOG_FILE="$SCRATCH/fork_server.log" "${SL[@]}" ./client "$ADDR_S" 7000 fork_server >fork_server.out 2>&1 &
+# Servers of several processes. A client that sends and gets its bytes back; it begins when the port is open.
+cat >echo.py <<'P'
+import socket, sys, threading, time
+addr, port, n = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+data = bytes(i * 11 & 255 for i in range(n))
+def send():
+    try: s.sendall(data); s.shutdown(socket.SHUT_WR)
+    except OSError: pass
+def once():
+    global s
+    s = socket.create_connection((addr, port), timeout=8)
+    threading.Thread(target=send, daemon=True).start()
+    out = b""
+    while d := s.recv(65536): out += d
+    return "ok" if out == data else f"{len(out)} of {n} bytes"
+for i in range(200):
+    try: print(once()); break
+    except ConnectionRefusedError: time.sleep(0.02)
+    except OSError as e:
+        if "again" not in sys.argv: print(repr(e)); break
+        sys.argv.pop()
+P
+# echo_client PORT [again]   again: one reset is answered by another try
+echo_client() { timeout 15 "${IN_S[@]}" "$PYTHON" echo.py "$ADDR_C" "$1" 100000 ${2:-} 2>&1; }
+# server CASE COMMAND...   in the background; its status is waited for as $!
+server() {
+    timeout 30 "${IN_C[@]}" env SLUICE_STATS="$SCRATCH/$1.stats.%p" SLUICE_LOG=info SLUICE_LOG_FILE="$SCRATCH/$1.log" \
+        "${SL[@]}" "${@:2}" >"$1.out" 2>&1 &
+}
+# opens NAME CASE AT_LEAST   that many of its connections were the stack's
+opens() {
+    [ -n "$KERNEL_ONLY" ] || check "$1" "TcpPassiveOpens is $(stat_of "$2" TcpPassiveOpens)" [ "$(stat_of "$2" TcpPassiveOpens)" -ge "$3" ]
+}
+
+server fork_server ./client "$ADDR_S" 7000 fork_server
 for ((i = 0; i < 100; i++)); do [ -n "$("${IN_C[@]}" ss -Hltn 'sport = :4242')" ] && break; sleep 0.05; done
 sleep 0.3
 for i in 1 2 3 4 5; do
-    head -c 100000 /dev/urandom >in
-    timeout 10 "${IN_S[@]}" "$PYTHON" -c '
-import socket, sys, threading
-s = socket.create_connection((sys.argv[1], 4242)); data = open("in", "rb").read()
-t = threading.Thread(target=lambda: (s.sendall(data), s.shutdown(socket.SHUT_WR))); t.start()
-out = b""
-while d := s.recv(65536): out += d
-open("out", "wb").write(out)' "$ADDR_C" 2>err || cat err
-    same "fork server, connection $i" "$(sha out 2>&1)" "$(sha in)"
+    same "fork server, connection $i" "$(echo_client 4242)" ok
 done
 wait $!
 same "fork server ends" "$(cat fork_server.out)" ok
+opens "fork server: all five connections were the stack's" fork_server 5
+
+port=4243
+for c in prefork_server prefork_parent_killed prefork_child_killed parent_accepts_first wait_server; do
+    server $c ./client "$ADDR_S" 7000 $c
+    pid=$!
+    again=
+    [ $c != wait_server ] || again=again # shim/listener.c
+    same "$c: the first connection" "$(echo_client $port $again)" ok
+    same "$c: the second connection" "$(echo_client $port)" ok
+    wait $pid 2>/dev/null
+    same "$c ends" "$(grep -v Killed $c.out)" ok
+    port=$((port + 1))
+done
+
+cat >forking.py <<'P'
+import socketserver, sys
+class Echo(socketserver.BaseRequestHandler):
+    def handle(self):
+        while d := self.request.recv(65536): self.request.sendall(d)
+class Server(socketserver.ForkingMixIn, socketserver.TCPServer): allow_reuse_address = True
+with Server(("", int(sys.argv[1])), Echo) as s:
+    for i in range(4): s.handle_request()
+P
+server forking "$PYTHON" forking.py 4250
+sleep 1
+for i in 1 2 3 4; do
+    same "socketserver.ForkingMixIn, connection $i" "$(echo_client 4250)" ok
+    sleep 0.2 # the child has ended
+done
+wait $!
+opens "socketserver.ForkingMixIn: all four connections were the stack's" forking 4
+[ "$(stat_of forking TcpPassiveOpens)" = 4 ] || sed "s/^/#   /" forking.log forking.out
 
 # nothing is left behind
 sleep 0.2

@@ -424,13 +424,30 @@ static void poller_follows(void)
     reap(pid);
 }
 
+static int listen_at(int port)
+{
+    int one = 1, l = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in me = {.sin_family = AF_INET, .sin_port = htons(port)};
+    MUST(setsockopt(l, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0);
+    MUST(bind(l, (struct sockaddr *)&me, sizeof(me)) == 0 && listen(l, 16) == 0);
+    return l;
+}
+
+/* Echo on a connection of the listener until its end. */
+static void serve_one(int l)
+{
+    char buf[4096];
+    int fd = accept(l, NULL, NULL);
+    MUST(fd >= 0);
+    for (ssize_t n; (n = read(fd, buf, sizeof(buf))) > 0;)
+        MUST(write(fd, buf, n) == n);
+    close(fd);
+}
+
 /* A server that forks for each connection, as inetd and socat do. */
 static void fork_server(void)
 {
-    int one = 1, l = socket(AF_INET, SOCK_STREAM, 0), st;
-    struct sockaddr_in me = {.sin_family = AF_INET, .sin_port = htons(4242)};
-    MUST(setsockopt(l, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0);
-    MUST(bind(l, (struct sockaddr *)&me, sizeof(me)) == 0 && listen(l, 16) == 0);
+    int l = listen_at(4242), st;
     for (int i = 0; i < 5; i++) {
         int fd = accept(l, NULL, NULL);
         MUST(fd >= 0);
@@ -446,6 +463,88 @@ static void fork_server(void)
     }
     while (wait(&st) > 0)
         MUST(st == 0);
+}
+
+/* A server whose processes are there before the connections. The parent never accepts, the child is slow to begin:
+ * the client is there first. */
+static void prefork_server(void)
+{
+    int l = listen_at(4243);
+    pid_t pid = fork();
+    if (!pid) {
+        usleep(700000);
+        serve_one(l);
+        serve_one(l);
+        _exit(0);
+    }
+    reap(pid);
+}
+
+/* The same, but the parent dies by a signal while the child has not begun. */
+static void prefork_parent_killed(void)
+{
+    int l = listen_at(4244);
+    pid_t pid = fork();
+    if (pid) {
+        usleep(500000);
+        kill(getpid(), SIGKILL);
+    }
+    usleep(700000);
+    serve_one(l);
+    serve_one(l);
+    SAY("ok");
+    _exit(0);
+}
+
+/* The first child dies by a signal without ever having used the listener; the parent accepts after that. */
+static void prefork_child_killed(void)
+{
+    int l = listen_at(4245), st;
+    pid_t pid = fork();
+    if (!pid) {
+        usleep(500000);
+        kill(getpid(), SIGKILL);
+    }
+    MUST(waitpid(pid, &st, 0) == pid && WIFSIGNALED(st));
+    serve_one(l);
+    serve_one(l);
+}
+
+/* The parent accepts first and leaves it to a child then. */
+static void parent_accepts_first(void)
+{
+    int l = listen_at(4246);
+    serve_one(l);
+    pid_t pid = fork();
+    if (!pid) {
+        usleep(700000);
+        serve_one(l);
+        _exit(0);
+    }
+    reap(pid);
+}
+
+/* inetd's "wait": who waits for a connection starts a program that accepts it. */
+static void wait_server(void)
+{
+    int l = listen_at(4247);
+    for (int i = 0; i < 2; i++) {
+        struct pollfd p = {.fd = l, .events = POLLIN};
+        MUST(poll(&p, 1, 10000) == 1);
+        pid_t pid = fork();
+        if (!pid) {
+            MUST(dup2(l, 0) == 0);
+            execl("/proc/self/exe", "client", "127.0.0.1", "1", "accept_stdin", NULL);
+            _exit(1);
+        }
+        reap(pid);
+    }
+}
+
+static void accept_stdin(void)
+{
+    serve_one(0);
+    _exit(0);
 }
 
 static const struct {
@@ -474,6 +573,12 @@ static const struct {
     {"sleeper_follows", sleeper_follows},
     {"poller_follows", poller_follows},
     {"fork_server", fork_server},
+    {"prefork_server", prefork_server},
+    {"prefork_parent_killed", prefork_parent_killed},
+    {"prefork_child_killed", prefork_child_killed},
+    {"parent_accepts_first", parent_accepts_first},
+    {"wait_server", wait_server},
+    {"accept_stdin", accept_stdin},
 };
 
 int main(int argc, char **argv)

@@ -47,9 +47,10 @@ static const struct net_ops fx_ops = {.clock_ns = fx_clock, .random = fx_random,
 
 static int fx_add_flow(struct net *net, const struct flow_key *k) { of(net)->flows++; of(net)->flow_adds++; return 0; }
 static void fx_del_flow(struct net *net, const struct flow_key *k) { of(net)->flows--; }
-static int fx_add_listener(struct net *net, __be32 a, __be16 p) { of(net)->listeners++; return 0; }
+static int fx_add_listener(struct net *net, __be32 a, __be16 p, bool parked) { of(net)->listeners++; return 0; }
 static void fx_del_listener(struct net *net, __be32 a, __be16 p) { of(net)->listeners--; }
-static const struct net_steer_ops fx_steer = {fx_add_flow, fx_del_flow, fx_add_listener, fx_del_listener};
+static void fx_park_listener(struct net *net, __be32 a, __be16 p, bool parked) { of(net)->parked += parked ? 1 : -1; }
+static const struct net_steer_ops fx_steer = {fx_add_flow, fx_del_flow, fx_add_listener, fx_del_listener, fx_park_listener};
 
 /* ---- the device -------------------------------------------------------------------------------------------------- */
 

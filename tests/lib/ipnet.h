@@ -23,7 +23,7 @@ struct ipnet {
     u32 nsent;
     int last_drop;        /* enum skb_drop_reason, -1: none since the last ipnet_rx() */
     char last_log[512];
-    int flows, listeners; /* what steer_ops was told: additions less removals */
+    int flows, listeners, parked; /* what steer_ops was told: additions less removals */
     int flow_adds;
 };
 

@@ -65,6 +65,34 @@ static u32 syn(struct ipnet *n, u16 sport)
 
 static struct request_sock_queue *queue(struct socket *s) { return &inet_csk(s->sk)->icsk_accept_queue; }
 
+Test(ipv4_accept, requests_of_a_parked_listener_are_flows)
+{
+    struct ipnet *n = ipnet_new();
+    struct socket *s = serve(n, 5), *c = sock_alloc(n->net);
+    u32 iss = syn(n, 4000);
+
+    cr_expect_eq(n->flows, 0);
+    inet_listen_park(s->sk, true);
+    cr_expect_eq(n->parked, 1);
+    cr_expect_eq(n->flows, 1, "the handshake that has begun");
+    rx_tcp(n, 4000, TCPHDR_ACK, ISS + 1, iss + 1, "");
+    cr_expect_eq(n->flow_adds, 1, "its connection has the same flow");
+    cr_assert_eq(s->ops->accept(s, c, O_NONBLOCK), 0);
+    syn(n, 4001);
+    cr_expect_eq(n->flows, 2, "a SYN that was on its way");
+    inet_listen_park(s->sk, false);
+    cr_expect_eq(n->parked, 0);
+    syn(n, 4002);
+    cr_expect_eq(n->flows, 3, "it may be parked again");
+    sock_release(s);
+    ipnet_advance(n, 200 * NSEC_PER_SEC);
+    cr_expect_eq(n->flows, 1);
+    rx_tcp(n, 4000, TCPHDR_RST, ISS + 1, 0, "");
+    cr_expect_eq(n->flows, 0);
+    sock_release(c);
+    ipnet_free(n);
+}
+
 Test(ipv4_accept, handshake)
 {
     struct sockaddr_in a;

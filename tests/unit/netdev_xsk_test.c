@@ -131,7 +131,7 @@ Test(netdev_xsk, listener_takes_syns_of_local_addresses, .timeout = 30)
     struct seg s = to_us(999, PORT, SYN);
 
     NEED(NULL);
-    cr_assert_eq(v->net->steer_ops->add_listener(v->net, 0, htobe16(PORT)), 0);
+    cr_assert_eq(v->net->steer_ops->add_listener(v->net, 0, htobe16(PORT), false), 0);
     cr_assert(arrives(&s));
     s.flags = ACK;
     cr_assert(arrives(&s), "a segment that the kernel has no socket for");
@@ -139,7 +139,7 @@ Test(netdev_xsk, listener_takes_syns_of_local_addresses, .timeout = 30)
     s.dst = "10.9.0.77";
     cr_assert_not(arrives(&s), "not an address of this host");
     s.dst = "10.9.0.1";
-    v->net->steer_ops->add_listener(v->net, 0, htobe16(PORT));
+    v->net->steer_ops->add_listener(v->net, 0, htobe16(PORT), false);
     v->net->steer_ops->del_listener(v->net, 0, htobe16(PORT));
     cr_assert(arrives(&s), "one of two listeners is left");
     v->net->steer_ops->del_listener(v->net, 0, htobe16(PORT));
@@ -149,11 +149,36 @@ Test(netdev_xsk, listener_takes_syns_of_local_addresses, .timeout = 30)
     down();
 }
 
+Test(netdev_xsk, parked_listener_leaves_all_but_flows_to_the_kernel, .timeout = 30)
+{
+    struct flow_key k = {.laddr = inet_addr("10.9.0.1"), .raddr = inet_addr("10.9.0.2"), .lport = htobe16(PORT),
+                         .rport = htobe16(1000)};
+    struct seg s = to_us(999, PORT, SYN);
+
+    NEED(NULL);
+    v->net->steer_ops->add_listener(v->net, 0, htobe16(PORT), false);
+    v->net->steer_ops->add_listener(v->net, k.laddr, htobe16(PORT), true);
+    cr_assert_not(arrives(&s), "also where another one listens at any address");
+    s.flags = ACK;
+    cr_assert_not(arrives(&s));
+    v->net->steer_ops->add_flow(v->net, &k);
+    s.sport = 1000;
+    cr_assert(arrives(&s), "a handshake that was begun before");
+    s.sport = 999;
+    s.flags = SYN;
+    v->net->steer_ops->park_listener(v->net, k.laddr, htobe16(PORT), false);
+    cr_assert(arrives(&s));
+    v->net->steer_ops->park_listener(v->net, k.laddr, htobe16(PORT), true);
+    cr_assert_not(arrives(&s));
+    down();
+}
+
 Test(netdev_xsk, kernel_connections_at_a_shared_port_stay, .timeout = 30)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htobe16(PORT), .sin_addr.s_addr = inet_addr("10.9.0.1")};
     struct timeval tv = {.tv_sec = 5};
     struct seg s = to_us(999, PORT, SYN);
+    socklen_t len = sizeof(a);
     int l, c, k;
     char b[8];
 
@@ -167,11 +192,14 @@ Test(netdev_xsk, kernel_connections_at_a_shared_port_stay, .timeout = 30)
     k = accept(l, NULL, NULL);
     cr_assert_geq(k, 0);
     setsockopt(k, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-    cr_assert_eq(v->net->steer_ops->add_listener(v->net, a.sin_addr.s_addr, a.sin_port), 0);
+    cr_assert_eq(v->net->steer_ops->add_listener(v->net, a.sin_addr.s_addr, a.sin_port, false), 0);
     cr_assert_eq(write(c, "hello", 5), 5);
     cr_assert_eq(read(k, b, sizeof(b)), 5, "the kernel's connection goes on");
     cr_assert_gt(verdicts(STEER_KERNEL_SOCKET), 0);
     cr_assert(arrives(&s), "a new one is ours, though the kernel listens too");
+    cr_assert_eq(getsockname(c, (struct sockaddr *)&a, &len), 0);
+    s.sport = be16toh(a.sin_port);
+    cr_assert_not(arrives(&s), "the SYN of a connection that the kernel has");
     close(l);
     close(c);
     close(k);
@@ -554,7 +582,7 @@ Test(netdev_xsk, native_mode_on_request, .timeout = 60)
 
     NEED(&cfg);
     cr_assert(strstr(af_xdp_mode_name(dev), "native copy"), "%s", af_xdp_mode_name(dev));
-    v->net->steer_ops->add_listener(v->net, inet_addr("10.9.0.1"), htobe16(PORT));
+    v->net->steer_ops->add_listener(v->net, inet_addr("10.9.0.1"), htobe16(PORT), false);
     cr_assert(arrives(&s));
     send_and_check(1460, 1460, 0, false, 1, 0);
     down();
@@ -595,7 +623,7 @@ Test(netdev_xsk, every_queue_of_the_device_is_bound, .timeout = 60)
         cr_skip_test("no second queue to be had");
     }
     v->net->steer_ops = &af_xdp_steer_ops;
-    cr_assert_eq(v->net->steer_ops->add_listener(v->net, 0, htobe16(PORT)), 0, "older than the maps");
+    cr_assert_eq(v->net->steer_ops->add_listener(v->net, 0, htobe16(PORT), false), 0, "older than the maps");
     cr_assert_eq(af_xdp_init(v->net, &cfg, &why), 0, "%s", why);
     cr_assert_eq(af_xdp_open(v->net, v->ifindex, &dev, &why), 0, "%s", why);
     veth_raw(v);
