@@ -167,7 +167,8 @@ with Server(("", int(sys.argv[1])), Echo) as s:
     for i in range(4): s.handle_request()
 P
 server forking "$PYTHON" forking.py 4250
-sleep 1
+for ((i = 0; i < 100; i++)); do [ -n "$("${IN_C[@]}" ss -Hltn 'sport = :4250')" ] && break; sleep 0.05; done
+sleep 0.3
 for i in 1 2 3 4; do
     same "socketserver.ForkingMixIn, connection $i" "$(echo_client 4250)" ok
     sleep 0.2 # the child has ended
