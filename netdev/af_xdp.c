@@ -266,6 +266,7 @@ static void af_xdp_why(struct af_xdp_state *st, const char **why, const char *fm
 
 static void af_xdp_bind_sentence(struct af_xdp_dev *adev, int err, u32 queue, const char **why)
 {
+    static const char *const asked[] = {[XDP_MODE_ZEROCOPY] = "zero-copy", [XDP_MODE_GENERIC] = "generic", [XDP_MODE_NATIVE] = "native"};
     const char *name = adev->dev.name;
     struct af_xdp_state *st = adev->st;
 
@@ -276,6 +277,9 @@ static void af_xdp_bind_sentence(struct af_xdp_dev *adev, int err, u32 queue, co
     else if (err == -ENOBUFS || err == -ENOMEM)
         af_xdp_why(st, why, "%s: no memory for an AF_XDP socket (ulimit -l, option umem): %s", name,
                    strerror(-err));
+    else if (st->cfg.mode != XDP_MODE_AUTO)
+        af_xdp_why(st, why, "%s: queue %u cannot be bound in the mode that option mode=%s asks for (%s); mode=auto takes one that it can",
+                   name, queue, asked[st->cfg.mode], strerror(-err));
     else
         af_xdp_why(st, why, "%s: queue %u cannot be bound as AF_XDP: %s", name, queue, strerror(-err));
 }

@@ -45,6 +45,8 @@ SLUICE_ACCELERATE=off sl off curl -sS -o "$SCRATCH/off.out" "http://$ADDR_S/file
 by_kernel "accelerate=off" off '' "$SCRATCH/off.out"
 SLUICE_DEV=nosuch0 sl dev curl -sS -o "$SCRATCH/dev.out" "http://$ADDR_S/file" 2>"$SCRATCH/dev.log"
 by_kernel "dev= names another interface" dev "$DEV" "$SCRATCH/dev.out"
+SLUICE_MODE=zero-copy sl zerocopy curl -sS -o "$SCRATCH/zc.out" "http://$ADDR_S/file" 2>"$SCRATCH/zerocopy.log"
+by_kernel "mode=zero-copy on a driver without it" zerocopy "$DEV: .*option mode=zero-copy asks for" "$SCRATCH/zc.out"
 
 # a firewall that the stack's packets would not meet
 if "${IN_C[@]}" nft -f - <<'N' 2>/dev/null; then
