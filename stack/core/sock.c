@@ -99,6 +99,7 @@ void sock_init_data(struct socket *sock, struct sock *sk)
     sk->sk_stamp = ~(u64)0;
     sk->sk_incoming_cpu = ~0u;
     sk->sk_txhash = net_random_u32(sk->sk_net) | 1;
+    sk->sk_txrehash = 1;
     sk->sk_state_change = sock_def_wakeup;
     sk->sk_data_ready = sock_def_readable;
     sk->sk_write_space = sock_def_write_space;
@@ -228,6 +229,14 @@ void sock_put(struct sock *sk)
 {
     if (atomic_fetch_sub_explicit(&sk->sk_refcnt, 1, memory_order_acq_rel) == 1)
         sk_free(sk);
+}
+
+bool sk_rethink_txhash(struct sock *sk)
+{
+    if (!sk->sk_txrehash)
+        return false;
+    sk->sk_txhash = net_random_u32(sk->sk_net) | 1;
+    return true;
 }
 
 void sock_orphan(struct sock *sk)

@@ -170,6 +170,7 @@ struct sock {
     u32 sk_incoming_cpu;
     u32 sk_ll_usec;               /* SO_BUSY_POLL */
     u32 sk_txhash;
+    u8 sk_txrehash;               /* SO_TXREHASH: may sk_txhash change? */
 
     struct socket *sk_socket;     /* NULL: orphan. Under slock */
     struct wait_queue_head *sk_wq;/* of the socket; NULL when orphaned */
@@ -254,6 +255,8 @@ void sk_common_release(struct sock *sk);
 /* Cut the tie to the struct socket. slock held. */
 void sock_orphan(struct sock *sk);
 void sock_graft(struct sock *sk, struct socket *parent);
+/* Role: the path seems bad, so let queue and path be chosen anew; false: the program forbade it. slock held. */
+bool sk_rethink_txhash(struct sock *sk);
 
 /* ---- lock ---------------------------------------------------------------------------------------------- */
 

@@ -314,7 +314,10 @@ static int set_locked(struct socket *sock, int optname, const void *optval, sock
         sk->sk_userlocks = (u8)(val | (sk->sk_userlocks & ~(SOCK_SNDBUF_LOCK | SOCK_RCVBUF_LOCK)));
         return 0;
     case OPT_TXREHASH:
-        return val < -1 || val > 1 ? -EINVAL : 0;
+        if (val < -1 || val > 1)
+            return -EINVAL;
+        sk->sk_txrehash = val != 0; /* -1: the default, as net.core.txrehash */
+        return 0;
     default:
         return -ENOPROTOOPT;
     }
@@ -421,7 +424,7 @@ static int get_int(struct socket *sock, int optname, int *v)
     case OPT_ZEROCOPY: *v = sock_flag(sk, SOCK_ZEROCOPY); return 0;
     case OPT_BINDTOIFINDEX: *v = sk->sk_bound_dev_if; return 0;
     case OPT_BUF_LOCK: *v = sk->sk_userlocks & (SOCK_SNDBUF_LOCK | SOCK_RCVBUF_LOCK); return 0;
-    case OPT_TXREHASH: *v = 1; return 0;
+    case OPT_TXREHASH: *v = sk->sk_txrehash; return 0;
     default: return -ENOPROTOOPT;
     }
 }

@@ -147,11 +147,11 @@ void tcp_write_queue_purge(struct sock *sk)
 }
 
 /* Too many orphans, or no memory: true when this one must die. */
-bool tcp_check_oom(const struct sock *sk)
+bool tcp_check_oom(const struct sock *sk, int shift)
 {
     struct net *net = sock_net(sk);
 
-    return atomic_load(&net->orphan_count) > net->ipv4.sysctl_tcp_max_orphans ||
+    return (s64)atomic_load(&net->orphan_count) << shift > net->ipv4.sysctl_tcp_max_orphans ||
            (sk->sk_wmem_queued > 2 * TCP_SKB_MIN_TRUESIZE &&
             atomic_load(&net->tcp_memory_allocated) > net->ipv4.sysctl_tcp_mem[2] * (s64)SK_MEM_QUANTUM);
 }
@@ -534,7 +534,7 @@ static void tcp_adjudge_to_death(struct sock *sk, int state)
         return; /* ended by the backlog, which found an orphan and destroyed it */
     if (sk->sk_state == TCP_FIN_WAIT2 && tcp_close_fin_wait2(sk))
         return;
-    if (sk->sk_state != TCP_CLOSE && tcp_check_oom(sk)) {
+    if (sk->sk_state != TCP_CLOSE && tcp_check_oom(sk, 0)) {
         tcp_set_state(sk, TCP_CLOSE);
         tcp_send_active_reset(sk);
         NET_INC_STATS(sock_net(sk), LINUX_MIB_TCPABORTONMEMORY);

@@ -512,7 +512,8 @@ static inline void tcp_tsorted_move_tail(struct tcp_sock *tp, struct sk_buff *sk
     tcp_tsorted_del(skb);
     cds_list_add_tail(&skb->tcp_tsorted_anchor, &tp->tsorted_sent_queue);
 }
-bool tcp_check_oom(const struct sock *sk);
+/* May an orphan not stay: too many (each counts 2^shift times), or memory ran out? */
+bool tcp_check_oom(const struct sock *sk, int shift);
 void tcp_chrono_start(struct sock *sk, enum tcp_chrono type);
 void tcp_chrono_stop(struct sock *sk, enum tcp_chrono type);
 

@@ -292,7 +292,7 @@ u32 __tcp_select_window(struct sock *sk)
     if (free_space < full_space >> 1) {
         icsk->icsk_ack.quick = 0;
         if (tcp_under_memory_pressure(sk))
-            tp->rcv_ssthresh = min(tp->rcv_ssthresh, 4u * tp->advmss);
+            tcp_adjust_rcv_ssthresh(sk);
         /* Rounding up below must not offer what is not there. */
         free_space -= free_space & ((1 << tp->rx_opt.rcv_wscale) - 1);
         /* Close the window in time: autotuning must not be fed when the buffer is nearly full. */

@@ -3,6 +3,7 @@
  * (RFC 2018, 2883). */
 
 #include "tcp_input.h"
+#include "tcp_output.h"
 
 /* ---- SACK blocks to send ------------------------------------------------------------------------------------ */
 
@@ -187,7 +188,8 @@ void tcp_ofo_purge(struct sock *sk, enum skb_drop_reason reason)
     tcp_sk(sk)->ooo_last_skb = NULL;
 }
 
-/* Drop the newest out-of-order data, most distant first, until there is room (RFC 2018 8 allows reneging).
+/* Drop the newest out-of-order data, most distant first, an eighth of the buffer at a time, until there is room and
+ * memory is no longer short (RFC 2018 8 allows reneging).
  * True: something was freed. */
 bool tcp_prune_ofo_queue(struct sock *sk, const struct sk_buff *in_skb)
 {
@@ -206,7 +208,7 @@ bool tcp_prune_ofo_queue(struct sock *sk, const struct sk_buff *in_skb)
         tcp_drop_reason(sk, skb, SKB_DROP_REASON_TCP_OFO_QUEUE_PRUNE);
         if (goal <= 0 || RB_EMPTY_ROOT(&tp->out_of_order_queue)) {
             sk_mem_reclaim(sk);
-            if (sk->sk_rmem_alloc <= sk->sk_rcvbuf && sk->sk_forward_alloc >= 0)
+            if (atomic_load(&sk->sk_rmem_alloc) <= sk->sk_rcvbuf && !tcp_under_memory_pressure(sk))
                 break;
             goal = sk->sk_rcvbuf >> 3;
         }

@@ -117,6 +117,13 @@ static inline void sk_wmem_queued_add(struct sock *sk, int val)
     WRITE_ONCE(sk->sk_wmem_queued, sk->sk_wmem_queued + val);
 }
 bool tcp_under_memory_pressure(const struct sock *sk);
+/* Memory is short: the window may be four segments at most. */
+static inline void tcp_adjust_rcv_ssthresh(struct sock *sk)
+{
+    struct tcp_sock *tp = tcp_sk(sk);
+
+    tp->rcv_ssthresh = min(tp->rcv_ssthresh, 4u * tp->advmss);
+}
 void tcp_clear_xmit_timers(struct sock *sk);
 /* A MSG_ZEROCOPY send was copied: tell the error queue (tcp_errqueue.c). Takes skb, an empty one, over. */
 void tcp_zerocopy_complete(struct sock *sk, struct sk_buff *skb);

@@ -3,6 +3,7 @@
  * growth with truesize in mind, dynamic right-sizing. */
 
 #include "tcp_input.h"
+#include "tcp_output.h"
 
 /* The peer's segment size, for the decision "two full segments". */
 static void tcp_measure_rcv_mss(struct sock *sk, const struct sk_buff *skb)
@@ -119,6 +120,10 @@ void tcp_grow_window(struct sock *sk, const struct sk_buff *skb)
 
     if (room <= 0)
         return;
+    if (tcp_under_memory_pressure(sk)) {
+        tcp_adjust_rcv_ssthresh(sk);
+        return;
+    }
     /* Linear memory that is mostly headroom should not count against the sender's growth. */
     if (tcp_win_from_space(sk, (int)truesize) <= (int)skb->len)
         incr = 2u * tp->advmss;

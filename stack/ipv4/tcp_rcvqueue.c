@@ -125,11 +125,13 @@ static int tcp_prune_queue(struct sock *sk, const struct sk_buff *in_skb)
 {
     struct tcp_sock *tp = tcp_sk(sk);
 
+    if (!atomic_load(&sk->sk_rmem_alloc)) /* nothing is queued; tcp_clamp_window() would take the whole buffer away */
+        return -1;
     NET_INC_STATS(sock_net(sk), LINUX_MIB_PRUNECALLED);
     if (atomic_load(&sk->sk_rmem_alloc) >= sk->sk_rcvbuf)
         tcp_clamp_window(sk);
     else if (tcp_under_memory_pressure(sk))
-        tp->rcv_ssthresh = min(tp->rcv_ssthresh, 4u * tp->advmss);
+        tcp_adjust_rcv_ssthresh(sk);
     if (atomic_load(&sk->sk_rmem_alloc) <= sk->sk_rcvbuf)
         return 0;
     tcp_collapse(sk, NULL);
@@ -176,6 +178,7 @@ static void tcp_queue_and_out(struct sock *sk, struct sk_buff *skb)
             return;
         }
         /* The queue is empty: one segment over the limit is allowed. */
+        sk_forced_mem_schedule(sk, (int)skb->truesize);
     }
     eaten = tcp_queue_rcv(sk, skb, &fragstolen);
     if (skb->len || eaten)

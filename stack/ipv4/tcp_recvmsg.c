@@ -251,10 +251,10 @@ static void tcp_recv_cmsg(struct sock *sk, struct sk_msghdr *msg, const struct r
         put_cmsg(msg, IPPROTO_TCP, TCP_CM_INQ, sizeof(inq), &inq);
 }
 
-/* Bytes left to read, 1 when only the end of the stream is. */
+/* Bytes left to read; as in Linux a FIN that has come counts as one, also when it has been read. */
 static int tcp_inq_hint(struct sock *sk)
 {
-    int inq = tcp_inq(sk);
+    int inq = (int)(tcp_sk(sk)->rcv_nxt - tcp_sk(sk)->copied_seq);
 
     return inq == 0 && sock_flag(sk, SOCK_DONE) ? 1 : inq;
 }

@@ -300,10 +300,11 @@ static int tcp_setsockopt_action(struct sock *sk, int optname, int val)
         return 0;
     case TCP_REPAIR: /* the twin's business */
     case TCP_REPAIR_QUEUE:
-    case TCP_QUEUE_SEQ:
     case TCP_REPAIR_WINDOW:
     case TCP_TIMESTAMP:
         return -EPERM;
+    case TCP_QUEUE_SEQ:
+        return tcp_in_states(sk, TCPF_CLOSE) ? -EINVAL : -EPERM;
     case TCP_REPAIR_OPTIONS:
         return -EINVAL;
     default:
@@ -506,7 +507,7 @@ static int tcp_getsockopt_int(struct sock *sk, int optname, int *val)
         *val = (int)tp->tcp_tx_delay;
         return 0;
     case TCP_TIMESTAMP:
-        *val = (int)(tcp_ms_now(sk) + tp->tsoffset);
+        *val = (int)((tcp_ms_now(sk) + tp->tsoffset) & ~1u); /* bit 0 would say that they are microseconds */
         return 0;
     case TCP_NOTSENT_LOWAT:
         *val = (int)tp->notsent_lowat;

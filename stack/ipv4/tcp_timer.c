@@ -78,11 +78,18 @@ void tcp_write_err(struct sock *sk)
 static int tcp_out_of_resources(struct sock *sk, bool do_reset)
 {
     struct tcp_sock *tp = tcp_sk(sk);
+    u64 idle = tcp_clock_ns(sk) - tp->lsndtime;
+    int shift = 0;
 
-    if (!tcp_check_oom(sk))
+    /* One that could send nothing for long counts twice, and twice again after an ICMP error. */
+    if (idle > 2 * inet_csk(sk)->icsk_rto_max || !do_reset)
+        shift++;
+    if (sk->sk_err_soft)
+        shift++;
+    if (!tcp_check_oom(sk, shift))
         return 0;
     /* Catch exceptional cases, when the connection requires a reset: it may be window-probing still. */
-    if (tcp_clock_ns(sk) - tp->lsndtime <= TCP_TIMEWAIT_LEN || (!tp->snd_wnd && !tp->packets_out))
+    if (idle <= TCP_TIMEWAIT_LEN || (!tp->snd_wnd && !tp->packets_out))
         do_reset = true;
     if (do_reset)
         tcp_send_active_reset(sk);
@@ -154,9 +161,10 @@ static bool tcp_write_timeout(struct sock *sk)
         tcp_write_err(sk);
         return true;
     }
-    sk->sk_txhash = net_random_u32(net) | 1; /* perhaps another path works (sk_rethink_txhash) */
-    tcp_sk(sk)->timeout_rehash++;
-    NET_INC_STATS(net, LINUX_MIB_TCPTIMEOUTREHASH);
+    if (sk_rethink_txhash(sk)) {
+        tcp_sk(sk)->timeout_rehash++;
+        NET_INC_STATS(net, LINUX_MIB_TCPTIMEOUTREHASH);
+    }
     return false;
 }
 

@@ -3,6 +3,7 @@
  * (tcp(7): tcp_fin_timeout, TCP_LINGER2, tcp_orphan_retries, tcp_max_orphans; socket(7): SO_LINGER). */
 
 #include "../lib/tcpscript.h"
+#include <linux/icmp.h>
 
 TestSuite(orphan, .init = script_init, .fini = script_fini);
 
@@ -208,6 +209,69 @@ Test(orphan, count_falls_when_the_end_comes)
     cr_assert_eq(atomic_load(&script_net->orphan_count), 1);
     rx(.seq = 2, .ack = 2);
     cr_assert_eq(atomic_load(&script_net->orphan_count), 0);
+}
+
+/* An orphan behind a window that stays closed; its probes are answered. */
+static void orphan_behind_closed_window(void)
+{
+    struct socket *s = script_accepted("mss 1460", 2000);
+
+    script_net->ipv4.sysctl_tcp_orphan_retries = 20;
+    sys_write(s, 3000);
+    tx(.seq = 1, .len = 1000);
+    tx(.seq = 1001, .len = 1000);
+    rx(.ack = 2001, .win = 0);
+    sys_close(s);
+}
+
+static void probed_for(u32 seconds)
+{
+    while (seconds--) {
+        advance_ms(1000);
+        if (tx_ignore() && !mib(LINUX_MIB_TCPABORTONMEMORY))
+            rx(.seq = 1, .ack = 2001, .win = 0);
+    }
+}
+
+Test(orphan, one_that_could_send_nothing_for_long_counts_twice)
+{
+    script_net->ipv4.sysctl_tcp_max_orphans = 1;
+    orphan_behind_closed_window();
+    probed_for(230);
+    cr_assert_eq(mib(LINUX_MIB_TCPABORTONMEMORY), 0, "two of the longest RTOs are 240 s");
+    probed_for(200);
+    cr_assert_eq(mib(LINUX_MIB_TCPABORTONMEMORY), 1);
+    cr_assert_eq(mib(TCP_MIB_OUTRSTS), 1);
+}
+
+Test(orphan, one_that_is_unreachable_counts_twice)
+{
+    struct socket *s = script_accepted("mss 1460", 65535);
+
+    script_net->ipv4.sysctl_tcp_max_orphans = 1;
+    sys_close(s);
+    tx(.flags = "FA", .seq = 1, .ack = 1);
+    tx_at(200, .flags = "FA", .seq = 1, .ack = 1);
+    rx_icmp(ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, 0, 1);
+    advance_ms(1000);
+    tx(.flags = "RA", .seq = 2, .ack = 1);
+    cr_assert_eq(mib(LINUX_MIB_TCPABORTONMEMORY), 1);
+}
+
+Test(orphan, one_that_is_given_up_and_unreachable_counts_four_times_and_needs_no_reset)
+{
+    struct socket *s = script_accepted("mss 1460", 65535);
+
+    script_net->ipv4.sysctl_tcp_orphan_retries = 20;
+    script_net->ipv4.sysctl_tcp_max_orphans = 3;
+    sys_close(s);
+    advance_ms(700000); /* the time-out has been the longest for some time */
+    cr_assert_gt(tx_ignore(), 10);
+    rx_icmp(ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, 0, 1);
+    tx_ignore();
+    advance_ms(130000);
+    tx_nothing();
+    cr_assert_eq(mib(LINUX_MIB_TCPABORTONMEMORY), 1);
 }
 
 /* ---- SO_LINGER ---------------------------------------------------------------------------------------------------------- */
