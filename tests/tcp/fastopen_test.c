@@ -599,6 +599,17 @@ Test(fastopen, server_cookie_not_required_takes_data_from_anybody)
     cr_assert_eq(sys_read(sys_accept_ok(l), 1000), 100);
 }
 
+Test(fastopen, server_no_cookie_option_takes_data_from_anybody)
+{
+    struct socket *l = fastopen_listen(5);
+
+    cr_assert_eq(sys_setsockopt(l, IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, 1), 0);
+    rx(.flags = "S", .opt = "mss 1460", .len = 100);
+    tx(.flags = "SA", .ack = 101);
+    rx(.ack = 1, .seq = 101);
+    cr_assert_eq(sys_read(sys_accept_ok(l), 1000), 100);
+}
+
 Test(fastopen, server_sysctl_switches_every_listener_on)
 {
     script_net->ipv4.sysctl_tcp_fastopen |= TFO_SERVER_WO_SOCKOPT1;

@@ -387,6 +387,70 @@ Test(listener, syn_cookie_of_an_option_switched_off_since_is_dropped)
     cr_assert_eq(sys_accept(l, NULL), -EAGAIN);
 }
 
+Test(listener, syn_cookie_with_a_scale_switched_off_since_is_dropped)
+{
+    struct socket *l = sys_listen(80, 10);
+
+    script_net->ipv4.sysctl_tcp_syncookies = 2;
+    rx(.flags = "S", .opt = "mss 1460,nop,nop,TS val 100 ecr 0,nop,wscale 7");
+    tx(.flags = "SA", .ack = 1);
+    script_net->ipv4.sysctl_tcp_window_scaling = 0;
+    rx();
+    tx_nothing();
+    cr_assert_eq(sys_accept(l, NULL), -EAGAIN);
+}
+
+Test(listener, syn_recv_repeated_syn_is_answered_twice_a_second_at_most)
+{
+    sys_listen(80, 10);
+    rx(.flags = "S", .opt = "mss 1460");
+    tx(.flags = "SA", .ack = 1);
+    rx(.flags = "S", .seq = 0, .opt = "mss 1460");
+    tx(.flags = "SA", .seq = 0, .ack = 1);
+    advance_ms(400);
+    rx(.flags = "S", .seq = 0, .opt = "mss 1460");
+    tx_nothing();
+    cr_assert_eq(mib(LINUX_MIB_TCPACKSKIPPEDSYNRECV), 1);
+    rx(.flags = "R", .seq = 1);
+}
+
+Test(listener, syn_recv_data_beyond_the_window_is_answered_twice_a_second_at_most)
+{
+    sys_listen(80, 10);
+    rx(.flags = "S", .opt = "mss 1460");
+    tx(.flags = "SA", .ack = 1);
+    rx(.seq = 1000000, .ack = 1);
+    tx(.seq = 1, .ack = 1);
+    rx(.seq = 1000000, .ack = 1);
+    tx_nothing();
+    cr_assert_eq(mib(LINUX_MIB_TCPACKSKIPPEDSYNRECV), 1);
+    rx(.flags = "R", .seq = 1);
+}
+
+Test(listener, syn_recv_repeated_syn_with_an_older_timestamp_gets_an_ack)
+{
+    sys_listen(80, 10);
+    rx(.flags = "S", .opt = "mss 1460,sackOK,TS val 100 ecr 0");
+    tx(.flags = "SA", .ack = 1);
+    rx(.flags = "S", .seq = 0, .opt = "mss 1460,sackOK,TS val 50 ecr 0");
+    tx(.seq = 1, .ack = 1);
+    cr_assert_eq(mib(LINUX_MIB_PAWSESTABREJECTED), 1);
+    rx(.flags = "R", .seq = 1);
+}
+
+/* Karn: nobody knows which of the two was acknowledged. */
+Test(listener, syn_recv_repeated_synack_gives_no_round_trip)
+{
+    struct socket *l = sys_listen(80, 10);
+
+    rx(.flags = "S", .opt = "mss 1460");
+    tx(.flags = "SA", .ack = 1);
+    tx_at(1000, .flags = "SA", .seq = 0, .ack = 1);
+    advance_ms(100);
+    rx();
+    cr_assert_eq(tcp_sk(sys_accept_ok(l)->sk)->srtt_us, 0);
+}
+
 Test(listener, syn_cookie_carries_the_largest_mss_of_its_table_that_fits)
 {
     static const u16 mss[][2] = {{100, 536}, {536, 536}, {1299, 536}, {1300, 1300}, {1440, 1440}, {1459, 1440}, {9000, 1460}};

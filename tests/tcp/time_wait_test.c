@@ -225,3 +225,43 @@ Test(time_wait, reuse_delay_counts_from_the_fin_that_ended_fin_wait_2)
     cr_assert_eq(sys_connect(from_script_port(), SCRIPT_PEER_PORT), -EINPROGRESS);
     reset_syn();
 }
+
+Test(time_wait, reuse_of_fin_wait_2_is_refused_even_without_a_delay)
+{
+    cr_assert_eq(reuse(0, 50, 1), -EINPROGRESS);
+    reset_syn();
+}
+
+Test(time_wait, reuse_goes_on_beyond_the_old_sequence_numbers)
+{
+    struct socket *s = from_script_port(), *again;
+    u32 old;
+
+    script_net->ipv4.sysctl_tcp_tw_reuse = 1;
+    cr_assert_eq(sys_connect(s, SCRIPT_PEER_PORT), -EINPROGRESS);
+    tx(.flags = "S");
+    rx(.flags = "SA", .opt = "mss 1460,sackOK,TS val 1000 ecr 1");
+    tx(.seq = 1, .ack = 1);
+    old = tcp_sk(s->sk)->snd_nxt + 1; /* behind our FIN */
+    sys_close(s);
+    tx(.flags = "FA", .seq = 1, .ack = 1);
+    rx(.flags = "FA", .seq = 1, .ack = 2);
+    tx(.seq = 2, .ack = 2);
+    advance_ms(1100);
+    again = from_script_port();
+    cr_assert_eq(sys_connect(again, SCRIPT_PEER_PORT), -EINPROGRESS);
+    cr_assert_eq(tcp_sk(again->sk)->snd_una - old, 65537);
+    reset_syn();
+}
+
+/* Its ISN must be beyond the old incarnation's: no room for a cookie. */
+Test(time_wait, newer_syn_gets_no_cookie)
+{
+    time_wait("mss 1460");
+    sys_listen(80, 1);
+    script_net->ipv4.sysctl_tcp_syncookies = 2;
+    rx(.flags = "S", .seq = 10000, .opt = "mss 1460");
+    tx(.flags = "SA", .ack = 10001);
+    cr_assert_eq(mib(LINUX_MIB_SYNCOOKIESSENT), 0);
+    rx(.flags = "R", .seq = 10001);
+}
