@@ -23,7 +23,7 @@
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <linux/sockios.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -102,6 +102,17 @@ static void peer_connection(int c)
             snprintf(out + strlen(out), sizeof(out) - strlen(out), "%.*s%s ", (int)n, buf, mark ? "|" : "");
         }
         n = write(c, out, strlen(out));
+        break;
+    }
+    case 'I': { /* echo so many bytes, then tell this end's tcp_info */
+        struct tcp_info ti = {0};
+        socklen_t len = sizeof(ti);
+        for (i = 0; i < arg && (n = read(c, buf, sizeof(buf))) > 0; i += n)
+            if (write(c, buf, n) != n)
+                break;
+        usleep(500000);
+        getsockopt(c, IPPROTO_TCP, TCP_INFO, &ti, &len);
+        n = write(c, &ti, sizeof(ti));
         break;
     }
     case 'C': /* end at once */
@@ -752,7 +763,7 @@ int main(int argc, char **argv)
         void (*fn)(void);
     } groups[] = {
         {"new", g_new},       {"connect", g_connect}, {"mapped", g_mapped},   {"data", g_data},     {"ends", g_ends},
-        {"time", g_time},     {"select", g_select},   {"epoll", g_epoll},     {"fds", g_fds},       {"options", g_options},
+        {"time", g_time},     {"select", g_select},   {"epoll", g_epoll},     {"fds", g_fds},       {"options", g_options}, {"info", g_info},
         {"sendfile", g_sendfile}, {"writing", g_send}, {"urgent", g_urgent}, {"errqueue", g_errqueue}, {"splice", g_splice},
         {"signals", g_signals}, {"threads", g_threads}, {"listen", g_listen}, {"stdio", g_stdio},
     };

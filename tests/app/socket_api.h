@@ -56,5 +56,6 @@ void g_errqueue(void);
 void g_splice(void);
 void g_time(void);
 void g_stdio(void);
+void g_info(void);
 
 #endif

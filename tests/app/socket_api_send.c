@@ -5,7 +5,7 @@
 #include <linux/errqueue.h>
 #include <linux/net_tstamp.h>
 #include <linux/sockios.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -544,5 +544,35 @@ void g_stdio(void)
     CALL(connect(fd, (struct sockaddr *)&peer_addr, sizeof(peer_addr)));
     CALL(write(fd, "E\nabc", 5));
     CALL(recv(fd, buf, 3, MSG_WAITALL));
+    close(fd);
+}
+
+/* TCP_INFO of both ends of one connection after an exchange that both know. */
+void g_info(void)
+{
+    int fd = tell("I 50000\n");
+    struct tcp_info me = {0}, it = {0};
+    socklen_t len = sizeof(me);
+
+    memset(buf, 'x', 50000);
+    CALL(write(fd, buf, 50000));
+    CALL(recv(fd, buf, 50000, MSG_WAITALL));
+    nap(250); /* the last ACK has come, and the peer has not written again */
+    CALL(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &me, &len));
+    CALL(recv(fd, &it, sizeof(it), MSG_WAITALL) == sizeof(it));
+    SAY("state %d %d, ca_state %d %d", me.tcpi_state, it.tcpi_state, me.tcpi_ca_state, it.tcpi_ca_state);
+    SAY("mss %u %u, advmss %u %u, pmtu %u %u", me.tcpi_snd_mss, it.tcpi_snd_mss, me.tcpi_advmss, it.tcpi_advmss, me.tcpi_pmtu, it.tcpi_pmtu);
+    SAY("options %x %x, scales cross: %d %d", me.tcpi_options, it.tcpi_options, me.tcpi_snd_wscale == it.tcpi_rcv_wscale,
+        me.tcpi_rcv_wscale == it.tcpi_snd_wscale);
+    SAY("sent - received: %lld %lld", (long long)(me.tcpi_bytes_sent - it.tcpi_bytes_received), (long long)(it.tcpi_bytes_sent - me.tcpi_bytes_received));
+    SAY("acked - received: %lld %lld", (long long)(me.tcpi_bytes_acked - it.tcpi_bytes_received),
+        (long long)(it.tcpi_bytes_acked - me.tcpi_bytes_received));
+    /* Not the other way: what came may be counted in larger pieces than it was sent. */
+    SAY("segments out - in: %d, with data %d", (int)(me.tcpi_segs_out - it.tcpi_segs_in), (int)(me.tcpi_data_segs_out - it.tcpi_data_segs_in));
+    SAY("delivered - data segments: %d %d", (int)(me.tcpi_delivered - me.tcpi_data_segs_out), (int)(it.tcpi_delivered - it.tcpi_data_segs_out));
+    SAY("unacked %u, lost %u, retrans %u, total_retrans %u, notsent %u, retransmits %u, backoff %u", me.tcpi_unacked, me.tcpi_lost, me.tcpi_retrans,
+        me.tcpi_total_retrans, me.tcpi_notsent_bytes, me.tcpi_retransmits, me.tcpi_backoff);
+    SAY("rtt %d, min_rtt %d, rto %d, rcv_space %d, cwnd %d", me.tcpi_rtt > 0, me.tcpi_min_rtt > 0, me.tcpi_rto >= 200000, me.tcpi_rcv_space > 0,
+        me.tcpi_snd_cwnd >= 10);
     close(fd);
 }
