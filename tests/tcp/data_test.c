@@ -139,6 +139,15 @@ Test(data, pingpong_ack_is_delayed_for_tcp_delack_max_us)
     tx_at(10, .ack = 201);
 }
 
+Test(data, pingpong_ends_when_no_answer_came_in_the_delay)
+{
+    pingpong();
+    rx(.len = 100);
+    tx_at(40, .ack = 201);
+    rx(.len = 100);
+    tx(.ack = 301);
+}
+
 Test(data, pingpong_ack_rides_on_data)
 {
     struct socket *s = pingpong();
