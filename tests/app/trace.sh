@@ -115,7 +115,7 @@ pid = os.fork()
 if not pid: signal.pause()
 os.kill(pid, signal.SIGTERM)
 if not os.WIFSIGNALED(os.waitpid(pid, 0)[1]): sys.exit("the child lives on")
-print("unfinished", end="", file=sys.stderr)
+print("unfinished", end="", file=sys.stderr, flush=True)
 os.kill(os.getpid(), signal.SIGINT)' "$ADDR_S" 2>"$SCRATCH/int.err"
 same "folded, and SIGINT: its exit status" $? 130
 same "folded, and SIGINT: what the program says" "$(cat "$SCRATCH/int.err")" unfinished
